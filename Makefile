@@ -1,0 +1,59 @@
+# make demo   trains a small VAE on drawn digits and names the picture it made
+# make test   runs the tests
+# make lint, make format, make bench, make clean
+#
+# Everything happens in the virtual environment $(VENV), made on first use with $(PYTHON) (3.11 or newer).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_EPOCHS ?= 3
+DEMO_OUT ?= runs/demo
+PYTEST_FLAGS ?=
+
+SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.c csrc/*/*.h)
+FORMATTED_C := $(wildcard csrc/*/*.c csrc/*/*.h tests/native/*.c tests/native/*.h)
+
+.PHONY: demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/built
+	$(BIN)/genmodels train vae-keras --data strokes --epochs $(DEMO_EPOCHS) --out $(DEMO_OUT) --overwrite
+
+test: $(VENV)/test-ready
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/lint-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	clang-format --dry-run -Werror $(FORMATTED_C)
+
+format: $(VENV)/lint-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i $(FORMATTED_C)
+
+bench: $(VENV)/built
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist genmodels.egg-info genmodels/_core.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "genmodels needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Editable: a change in genmodels/ counts at once, a change in csrc/ compiles again.
+$(VENV)/built: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[plot,progress]'
+	touch $@
+
+# The package is there already: this adds what the extra asks for.
+$(VENV)/test-ready: $(VENV)/built
+	$(BIN)/python -m pip install --quiet 'genmodels[test]'
+	touch $@
+
+$(VENV)/lint-ready: $(VENV)/test-ready
+	$(BIN)/python -m pip install --quiet ruff mypy
+	touch $@

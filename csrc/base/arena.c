@@ -1,0 +1,53 @@
+/* posix_memalign */
+#define _POSIX_C_SOURCE 200112L
+#include "base/arena.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define GM_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GM_ASAN 1
+#endif
+#endif
+#ifdef GM_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector */
+
+gm_status gm_arena_create(const gm_arena *measured, gm_arena *arena, const char *what, gm_error *error) {
+    int64_t bytes = measured->used ? measured->used : ALIGNMENT;
+    void *memory = NULL;
+    if (posix_memalign(&memory, ALIGNMENT, (size_t)bytes) != 0)
+        return gm_error_set(error, GM_MEMORY_ERROR, "%s: cannot allocate %" PRId64 " bytes", what, bytes);
+    memset(memory, 0, (size_t)bytes);
+    ASAN_POISON_MEMORY_REGION(memory, (size_t)bytes);
+    *arena = (gm_arena){memory, bytes, 0};
+    return GM_OK;
+}
+
+void gm_arena_free(gm_arena *arena) {
+    if (arena->memory) ASAN_UNPOISON_MEMORY_REGION(arena->memory, (size_t)arena->capacity);
+    free(arena->memory);
+    *arena = gm_arena_measuring();
+}
+
+unsigned char *gm_arena_bytes(gm_arena *arena, int64_t count) {
+    /* One spare line behind each piece: between two full pieces there is always a gap to poison. */
+    int64_t rounded = (count + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    unsigned char *piece = arena->memory ? arena->memory + arena->used : NULL;
+    arena->used += rounded;
+    if (piece) ASAN_UNPOISON_MEMORY_REGION(piece, (size_t)count);
+    return piece;
+}
+
+float *gm_arena_floats(gm_arena *arena, int64_t count) {
+    return (float *)(void *)gm_arena_bytes(arena, count * (int64_t)sizeof(float));
+}

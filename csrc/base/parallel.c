@@ -1,0 +1,189 @@
+/* A pool of sleeping workers and one job at a time.
+ *
+ * Why not OpenMP: libgomp's child of a fork hangs in its first parallel region, its barriers are invisible to the
+ * thread sanitizer, and two callers at once each get a team of their own. Here a second caller simply runs serially,
+ * which is safe because no result depends on who runs what.
+ *
+ * A job is published as one atomic word, the ticket: a serial number and how many helpers it wants. A worker that sees
+ * a new ticket and is among the wanted takes indices until none is left, then counts itself out; the caller does the
+ * same and waits for the count. Both sides spin briefly before they sleep, since jobs of one training step follow each
+ * other within microseconds. */
+#define _GNU_SOURCE
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SPINS = 400, HELPER_BITS = 16 };
+
+typedef struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done;
+    int workers;         /* started so far; touched by the owner of `busy` alone */
+    atomic_bool busy;    /* somebody owns the pool */
+    atomic_ulong ticket; /* serial << HELPER_BITS | helpers */
+    atomic_llong next;   /* the next index to hand out */
+    atomic_int pending;  /* helpers not finished yet */
+    gm_task task;
+    void *context;
+    int64_t count;
+} pool;
+
+static pool the_pool = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static atomic_int thread_limit;
+static _Thread_local bool inside_task;
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* The parent's workers do not exist in the child. */
+static void forget_workers(void) {
+    the_pool =
+        (pool){.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+}
+
+static int default_threads(void) {
+    const char *text = getenv("GENMODELS_NUM_THREADS");
+    char *end = NULL;
+    long asked = text ? strtol(text, &end, 10) : 0;
+    if (text && *end == '\0' && asked >= 1 && asked <= GM_MAX_THREADS) return (int)asked;
+    long usable = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) usable = CPU_COUNT(&set);
+#endif
+    return usable < 1 ? 1 : usable > GM_MAX_THREADS ? GM_MAX_THREADS : (int)usable;
+}
+
+static void initialise(void) {
+    atomic_store(&thread_limit, default_threads());
+    (void)pthread_atfork(NULL, NULL, forget_workers);
+}
+
+int gm_num_threads(void) {
+    (void)pthread_once(&once, initialise);
+    return atomic_load(&thread_limit);
+}
+
+void gm_set_num_threads(int threads) {
+    (void)pthread_once(&once, initialise);
+    atomic_store(&thread_limit, threads < 1 ? 1 : threads > GM_MAX_THREADS ? GM_MAX_THREADS : threads);
+}
+
+static void take_indices(pool *p) {
+    for (;;) {
+        int64_t index = (int64_t)atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+        if (index >= p->count) return;
+        p->task(p->context, index);
+    }
+}
+
+/* Waits until the ticket differs from `seen`. */
+static unsigned long await_ticket(pool *p, unsigned long seen) {
+    for (int i = 0; i < SPINS; i++) {
+        unsigned long ticket = atomic_load_explicit(&p->ticket, memory_order_acquire);
+        if (ticket != seen) return ticket;
+        relax();
+    }
+    pthread_mutex_lock(&p->lock);
+    unsigned long ticket = atomic_load_explicit(&p->ticket, memory_order_acquire);
+    while (ticket == seen) {
+        pthread_cond_wait(&p->wake, &p->lock);
+        ticket = atomic_load_explicit(&p->ticket, memory_order_acquire);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return ticket;
+}
+
+static void count_out(pool *p) {
+    if (atomic_fetch_sub_explicit(&p->pending, 1, memory_order_acq_rel) != 1) return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_signal(&p->done);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *work(void *number) {
+    unsigned long id = (unsigned long)(uintptr_t)number, seen = 0;
+    inside_task = true;
+    for (;;) {
+        seen = await_ticket(&the_pool, seen);
+        if (id >= (seen & ((1ul << HELPER_BITS) - 1))) continue;
+        take_indices(&the_pool);
+        count_out(&the_pool);
+    }
+    return NULL;
+}
+
+/* Starts workers until there are `wanted`; returns how many there are. A worker starts with the ticket unseen, so it
+ * must not mistake the last job's ticket for a new one: that is cleared first. */
+static int start_workers(pool *p, int wanted) {
+    if (p->workers >= wanted) return wanted;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->ticket, 0);
+    pthread_mutex_unlock(&p->lock);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's business */
+    for (; p->workers < wanted; p->workers++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, work, (void *)(uintptr_t)p->workers) != 0) break;
+        pthread_detach(thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return p->workers < wanted ? p->workers : wanted;
+}
+
+static void publish(pool *p, int helpers) {
+    static atomic_ulong serial;
+    unsigned long number = atomic_fetch_add(&serial, 1) + 1;
+    pthread_mutex_lock(&p->lock);
+    atomic_store_explicit(&p->ticket, number << HELPER_BITS | (unsigned long)helpers, memory_order_release);
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void await_helpers(pool *p) {
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) return;
+        relax();
+    }
+    pthread_mutex_lock(&p->lock);
+    while (atomic_load_explicit(&p->pending, memory_order_acquire) != 0) pthread_cond_wait(&p->done, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void run_serially(int64_t count, gm_task task, void *context) {
+    for (int64_t i = 0; i < count; i++) task(context, i);
+}
+
+void gm_parallel_for(int64_t count, gm_task task, void *context) {
+    pool *p = &the_pool;
+    int threads = gm_num_threads();
+    if (threads > count) threads = (int)count;
+    if (threads <= 1 || inside_task || atomic_exchange_explicit(&p->busy, true, memory_order_acquire)) {
+        run_serially(count, task, context);
+        return;
+    }
+    int helpers = start_workers(p, threads - 1);
+    p->task = task;
+    p->context = context;
+    p->count = count;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->pending, helpers, memory_order_relaxed);
+    inside_task = true;
+    if (helpers) publish(p, helpers);
+    take_indices(p);
+    await_helpers(p);
+    inside_task = false;
+    atomic_store_explicit(&p->busy, false, memory_order_release);
+}

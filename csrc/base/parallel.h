@@ -1,0 +1,25 @@
+/* Threads behind one header.
+ *
+ * gm_parallel_for runs `task(context, 0..count-1)`, each index exactly once, on up to gm_num_threads() threads of a
+ * pool of our own, and returns when all are done. Which thread runs which index is not fixed, so a task writes only
+ * to places that belong to its index; sums over indices are then added in a fixed order by the caller. That is what
+ * makes results independent of the number of threads.
+ *
+ * A call made while another thread has the pool, or from inside a task, runs serially in the caller. After fork()
+ * the child has no workers; it starts its own on first use. */
+#ifndef GM_BASE_PARALLEL_H
+#define GM_BASE_PARALLEL_H
+
+#include <stdint.h>
+
+typedef void (*gm_task)(void *context, int64_t index);
+
+#define GM_MAX_THREADS 256
+
+void gm_parallel_for(int64_t count, gm_task task, void *context);
+
+/* 1..GM_MAX_THREADS; starts at GENMODELS_NUM_THREADS or the number of processors this process may use. */
+int gm_num_threads(void);
+void gm_set_num_threads(int threads);
+
+#endif

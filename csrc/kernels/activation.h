@@ -1,0 +1,13 @@
+/* The pointwise activations, by name: shared by the layers and by the epilogues of the products. */
+#ifndef GM_KERNELS_ACTIVATION_H
+#define GM_KERNELS_ACTIVATION_H
+
+typedef enum gm_activation_kind { GM_LINEAR, GM_LEAKY_RELU, GM_TANH, GM_SIGMOID } gm_activation_kind;
+
+/* y = x for x >= 0, slope * x below (ReLU is slope 0); or tanh; or the logistic function. */
+typedef struct gm_activation {
+    gm_activation_kind kind;
+    float slope; /* >= 0, of GM_LEAKY_RELU */
+} gm_activation;
+
+#endif

@@ -1,0 +1,198 @@
+/* Each array function is a context, a task that runs a kernel on one piece, and a call that starts the tasks. */
+#include "kernels/arrays.h"
+
+#include <string.h>
+
+#include "base/parallel.h"
+#include "kernels/table.h"
+
+enum { PIECE = 16384, MOST_PARTIALS = 256 };
+
+/* n elements in pieces of `size`, the last one shorter. */
+typedef struct cut {
+    int64_t n, size;
+} cut;
+
+static int64_t cut_count(cut c) { return (c.n + c.size - 1) / c.size; }
+static int64_t cut_start(cut c, int64_t index) { return index * c.size; }
+static int64_t cut_length(cut c, int64_t index) {
+    int64_t left = c.n - index * c.size;
+    return left < c.size ? left : c.size;
+}
+
+static cut cut_evenly(int64_t n) { return (cut){n, PIECE}; }
+
+/* At most MOST_PARTIALS pieces, so that their sums fit on the stack. */
+static cut cut_for_sums(int64_t n) {
+    int64_t pieces = (n + PIECE - 1) / PIECE;
+    int64_t times = (pieces + MOST_PARTIALS - 1) / MOST_PARTIALS;
+    return (cut){n, PIECE * (times ? times : 1)};
+}
+
+/* ---- Maps ---- */
+
+typedef struct map_call {
+    cut cut;
+    gm_activation act;
+    const float *x, *y;
+    float *out;
+} map_call;
+
+static void activate_piece(void *context, int64_t index) {
+    const map_call *call = context;
+    int64_t at = cut_start(call->cut, index);
+    gm_kernels_active()->activate(call->act, cut_length(call->cut, index), call->x + at, call->out + at);
+}
+
+void gm_activate(gm_activation act, int64_t n, const float *x, float *y) {
+    map_call call = {cut_evenly(n), act, x, NULL, y};
+    gm_parallel_for(cut_count(call.cut), activate_piece, &call);
+}
+
+static void activate_backward_piece(void *context, int64_t index) {
+    const map_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_kernels_active()->activate_backward(call->act, length, call->y + at, call->x + at, call->out + at);
+}
+
+void gm_activate_backward(gm_activation act, int64_t n, const float *y, const float *dy, float *dx) {
+    map_call call = {cut_evenly(n), act, dy, y, dx};
+    gm_parallel_for(cut_count(call.cut), activate_backward_piece, &call);
+}
+
+/* ---- Sums over everything ---- */
+
+typedef struct loss_call {
+    cut cut;
+    double (*kernel)(int64_t n, const float *x, const float *t, float scale, float *dx);
+    const float *x, *t;
+    float scale;
+    float *dx;
+    double partial[MOST_PARTIALS];
+} loss_call;
+
+static void loss_piece(void *context, int64_t index) {
+    loss_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    call->partial[index] = call->kernel(length, call->x + at, call->t + at, call->scale, call->dx + at);
+}
+
+static double run_loss(loss_call *call) {
+    double total = 0;
+    gm_parallel_for(cut_count(call->cut), loss_piece, call);
+    for (int64_t i = 0; i < cut_count(call->cut); i++) total += call->partial[i];
+    return total;
+}
+
+double gm_cross_entropy(int64_t n, const float *x, const float *t, float scale, float *dx) {
+    loss_call call = {.cut = cut_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
+    call.kernel = gm_kernels_active()->cross_entropy;
+    return run_loss(&call);
+}
+
+double gm_squared_error(int64_t n, const float *x, const float *t, float scale, float *dx) {
+    loss_call call = {.cut = cut_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
+    call.kernel = gm_kernels_active()->squared_error;
+    return run_loss(&call);
+}
+
+typedef struct peak_call {
+    cut cut;
+    const float *x;
+    float partial[MOST_PARTIALS];
+} peak_call;
+
+static void peak_piece(void *context, int64_t index) {
+    peak_call *call = context;
+    call->partial[index] =
+        gm_kernels_active()->peak(cut_length(call->cut, index), call->x + cut_start(call->cut, index));
+}
+
+float gm_peak(int64_t n, const float *x) {
+    peak_call call = {.cut = cut_for_sums(n), .x = x};
+    gm_parallel_for(cut_count(call.cut), peak_piece, &call);
+    float largest = 0;
+    for (int64_t i = 0; i < cut_count(call.cut); i++)
+        if (call.partial[i] > largest) largest = call.partial[i];
+    return largest;
+}
+
+/* ---- Dropout ---- */
+
+typedef struct dropout_call {
+    cut cut;
+    const gm_random *random;
+    uint32_t threshold;
+    float scale;
+    const float *x;
+    uint8_t *keep;
+    float *y;
+} dropout_call;
+
+static void dropout_piece(void *context, int64_t index) {
+    const dropout_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_random random = *call->random;
+    random.offset += (uint64_t)at / 4; /* four words a block; a piece is a whole number of groups */
+    gm_kernels_active()->dropout(&random, call->threshold, call->scale, length, call->x + at, call->keep + at,
+                                 call->y + at);
+}
+
+void gm_dropout(const gm_random *random, float rate, int64_t n, const float *x, uint8_t *keep, float *y) {
+    dropout_call call = {cut_evenly(n), random, (uint32_t)((double)rate * 0x1p32), 1.0f / (1.0f - rate), x, keep, y};
+    gm_parallel_for(cut_count(call.cut), dropout_piece, &call);
+}
+
+static void dropout_backward_piece(void *context, int64_t index) {
+    const dropout_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_kernels_active()->dropout_backward(call->scale, length, call->keep + at, call->x + at, call->y + at);
+}
+
+void gm_dropout_backward(float rate, int64_t n, const uint8_t *keep, const float *dy, float *dx) {
+    /* The mask is only read: the cast lets both directions share one context. */
+    dropout_call call = {cut_evenly(n), NULL, 0, 1.0f / (1.0f - rate), dy, (uint8_t *)(uintptr_t)keep, dx};
+    gm_parallel_for(cut_count(call.cut), dropout_backward_piece, &call);
+}
+
+/* ---- Optimizers ---- */
+
+typedef struct update_call {
+    cut cut;
+    const gm_update *step;
+    const float *g;
+    float *p, *first, *second;
+} update_call;
+
+static void adam_piece(void *context, int64_t index) {
+    const update_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_kernels_active()->adam(call->step, length, call->g + at, call->p + at, call->first + at, call->second + at);
+}
+
+static void rmsprop_piece(void *context, int64_t index) {
+    const update_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_kernels_active()->rmsprop(call->step, length, call->g + at, call->p + at, call->first + at, call->second + at);
+}
+
+static void sgd_piece(void *context, int64_t index) {
+    const update_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_kernels_active()->sgd(call->step, length, call->g + at, call->p + at, call->first + at);
+}
+
+void gm_adam(const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v) {
+    update_call call = {cut_evenly(n), step, g, p, m, v};
+    gm_parallel_for(cut_count(call.cut), adam_piece, &call);
+}
+
+void gm_rmsprop(const gm_update *step, int64_t n, const float *g, float *p, float *v, float *b) {
+    update_call call = {cut_evenly(n), step, g, p, v, b};
+    gm_parallel_for(cut_count(call.cut), rmsprop_piece, &call);
+}
+
+void gm_sgd(const gm_update *step, int64_t n, const float *g, float *p, float *b) {
+    update_call call = {cut_evenly(n), step, g, p, b, NULL};
+    gm_parallel_for(cut_count(call.cut), sgd_piece, &call);
+}

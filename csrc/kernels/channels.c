@@ -1,0 +1,148 @@
+/* Sums and maps by channel. The sums of a piece go to its own row of the workspace; the rows are then added in order,
+ * and the columns that belong to one channel are folded together. */
+#include <string.h>
+
+#include "base/parallel.h"
+#include "kernels/arrays.h"
+#include "kernels/table.h"
+
+enum { PIECE = 16384, FEWEST_ROWS = 16, MOST_PIECES = 64, NARROW = 64 };
+
+static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Few enough pieces that their sums stay small beside the array, however wide its rows are. */
+static int64_t smallest_piece(int64_t width) { return at_least(PIECE, FEWEST_ROWS * width); }
+
+gm_channels gm_channels_of(int64_t rows, int64_t C) {
+    gm_channels channels = {.C = C, .repeat = C < NARROW ? NARROW / C : 1, .n = rows * C};
+    channels.width = C * channels.repeat;
+    int64_t piece = at_least(smallest_piece(channels.width), channels.n / MOST_PIECES + 1);
+    channels.piece = (piece + channels.width - 1) / channels.width * channels.width;
+    channels.pieces = (channels.n + channels.piece - 1) / channels.piece;
+    return channels;
+}
+
+int64_t gm_channels_workspace(int64_t rows, int64_t C) {
+    /* More rows may mean fewer pieces, once these grow; this bound only rises. */
+    gm_channels channels = gm_channels_of(rows, C);
+    int64_t pieces = channels.n / smallest_piece(channels.width) + 1;
+    int64_t doubles = (pieces < MOST_PIECES ? pieces : MOST_PIECES) * 2 * channels.width;
+    return doubles * (int64_t)(sizeof(double) / sizeof(float));
+}
+
+static int64_t piece_length(const gm_channels *channels, int64_t index) {
+    int64_t left = channels->n - index * channels->piece;
+    return left < channels->piece ? left : channels->piece;
+}
+
+/* ---- Sums ---- */
+
+typedef struct sum_call {
+    const gm_channels *channels;
+    const float *x, *dy, *center;
+    double *partial; /* (pieces, 2, width) */
+} sum_call;
+
+static void moments_piece(void *context, int64_t index) {
+    const sum_call *call = context;
+    int64_t at = index * call->channels->piece, W = call->channels->width;
+    double *sums = call->partial + index * 2 * W;
+    gm_kernels_active()->channel_moments(piece_length(call->channels, index), W, call->x + at, sums, sums + W);
+}
+
+static void products_piece(void *context, int64_t index) {
+    const sum_call *call = context;
+    int64_t at = index * call->channels->piece, W = call->channels->width;
+    double *sums = call->partial + index * 2 * W;
+    gm_kernels_active()->channel_products(piece_length(call->channels, index), W, call->dy + at, call->x + at,
+                                          call->center, sums, sums + W);
+}
+
+static void sums_piece(void *context, int64_t index) {
+    const sum_call *call = context;
+    int64_t at = index * call->channels->piece, W = call->channels->width;
+    gm_kernels_active()->channel_sums(piece_length(call->channels, index), W, call->dy + at,
+                                      call->partial + index * 2 * W);
+}
+
+/* The total of channel c: over the pieces, and in each over its columns. Half 0 or 1 of each piece's sums. */
+static double channel_total(const gm_channels *channels, const double *partial, int half, int64_t c) {
+    double total = 0;
+    for (int64_t piece = 0; piece < channels->pieces; piece++)
+        for (int64_t r = 0; r < channels->repeat; r++)
+            total += partial[(piece * 2 + half) * channels->width + r * channels->C + c];
+    return total;
+}
+
+static void run_sums(sum_call *call, gm_task task, double *first, double *second) {
+    gm_parallel_for(call->channels->pieces, task, call);
+    for (int64_t c = 0; c < call->channels->C; c++) {
+        first[c] = channel_total(call->channels, call->partial, 0, c);
+        second[c] = channel_total(call->channels, call->partial, 1, c);
+    }
+}
+
+void gm_channel_moments(const gm_channels *channels, const float *x, double *first, double *second, float *workspace) {
+    sum_call call = {channels, x, NULL, NULL, (double *)(void *)workspace};
+    run_sums(&call, moments_piece, first, second);
+}
+
+void gm_channel_products(const gm_channels *channels, const float *dy, const float *x, const float *center,
+                         double *first, double *second, float *workspace) {
+    sum_call call = {channels, x, dy, center, (double *)(void *)workspace};
+    run_sums(&call, products_piece, first, second);
+}
+
+void gm_add_channel_sums(const gm_channels *channels, const float *dy, float *gradient, float *workspace) {
+    sum_call call = {channels, NULL, dy, NULL, (double *)(void *)workspace};
+    gm_parallel_for(channels->pieces, sums_piece, &call);
+    for (int64_t c = 0; c < channels->C; c++)
+        gradient[c] = (float)((double)gradient[c] + channel_total(channels, call.partial, 0, c));
+}
+
+/* ---- Maps ---- */
+
+void gm_channels_repeat(const gm_channels *channels, float *values) {
+    for (int64_t r = 1; r < channels->repeat; r++)
+        memcpy(values + r * channels->C, values, (size_t)channels->C * sizeof *values);
+}
+
+typedef struct map_call {
+    const gm_channels *channels;
+    const float *dy, *x;
+    gm_channel_terms terms;
+    gm_activation act;
+    float *out;
+} map_call;
+
+static void affine_piece(void *context, int64_t index) {
+    const map_call *call = context;
+    const gm_kernels *kernels = gm_kernels_active();
+    int64_t at = index * call->channels->piece, length = piece_length(call->channels, index);
+    kernels->channel_affine(length, call->channels->width, call->x + at, call->terms.center, call->terms.a,
+                            call->terms.b, call->out + at);
+    if (call->act.kind != GM_LINEAR) kernels->activate(call->act, length, call->out + at, call->out + at);
+}
+
+void gm_channel_affine(const gm_channels *channels, const float *x, const float *center, const float *scale,
+                       const float *shift, gm_activation act, float *y) {
+    map_call call = {channels, NULL, x, {center, scale, shift, NULL}, act, y};
+    gm_parallel_for(channels->pieces, affine_piece, &call);
+}
+
+static void blend_piece(void *context, int64_t index) {
+    const map_call *call = context;
+    const gm_kernels *kernels = gm_kernels_active();
+    const gm_channel_terms *terms = &call->terms;
+    int64_t at = index * call->channels->piece, length = piece_length(call->channels, index);
+    float *dx = call->out + at;
+    kernels->channel_blend(length, call->channels->width, call->dy + at, call->x + at, terms->center, terms->a,
+                           terms->b, terms->c, dx);
+    if (call->act.kind != GM_LINEAR) kernels->activate_backward(call->act, length, call->x + at, dx, dx);
+}
+
+void gm_channel_blend(const gm_channels *channels, const float *dy, const float *x, const gm_channel_terms *terms,
+                      gm_activation gate, float *dx) {
+    map_call call = {channels, dy, x, *terms, gate, dx};
+    gm_parallel_for(channels->pieces, blend_piece, &call);
+}

@@ -1,0 +1,52 @@
+/* 2-D convolution, its two gradients, and through them transposed convolution and dense layers. NHWC, float32.
+ *
+ * One geometry ties an image (the large side) to a map (the small side):
+ *     map[n, p, q, k] = sum over r, s, c of image[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[r, s, c, k]
+ * - gm_conv_forward            is that sum;
+ * - gm_conv_backward_data      is its adjoint, map to image: the input gradient, and a transposed convolution's forward;
+ * - gm_conv_backward_weights   is the gradient of w.
+ * A transposed convolution with geometry g is backward_data forwards and forward backwards; its kernel (kh, kw, out, in)
+ * is w with c = out and k = in. A dense layer is H = W = P = Q = R = S = 1. */
+#ifndef GM_KERNELS_CONV_H
+#define GM_KERNELS_CONV_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kernels/activation.h"
+
+/* The tallest kernel: a bound on the runs of a sum, which are listed on the stack. */
+#define GM_MAX_KERNEL 64
+
+typedef struct gm_conv {
+    int64_t H, W, C; /* image rows, columns, channels */
+    int64_t P, Q, K; /* map rows, columns, channels */
+    int64_t R, S;    /* kernel rows, columns */
+    int64_t stride_h, stride_w;
+    int64_t pad_top, pad_left; /* zeros before the first row and column; those behind follow from P, Q */
+} gm_conv;
+
+/* What is done to a finished output value before it is stored: out = gate' * act(sum + bias). */
+typedef struct gm_epilogue {
+    const float *bias; /* (output channels) or NULL */
+    gm_activation act; /* applied after the bias */
+    const float *gate; /* same shape as the output, or NULL: the OUTPUT y of an activation, by whose derivative the */
+    gm_activation gate_act; /* ... value is multiplied: the backward pass of the layer before, for free */
+} gm_epilogue;
+
+/* Floats of workspace that any of the three calls on this geometry needs (independent of the batch). */
+int64_t gm_conv_workspace(const gm_conv *g);
+
+/* x (N,H,W,C), w (R,S,C,K) -> y (N,P,Q,K). `epilogue` may be NULL. Reads of padding are zeros and cost nothing. */
+void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y, const gm_epilogue *epilogue,
+                     float *workspace);
+
+/* dy (N,P,Q,K), w (R,S,C,K) -> dx (N,H,W,C), overwritten. */
+void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
+                           const gm_epilogue *epilogue, float *workspace);
+
+/* x (N,H,W,C), dy (N,P,Q,K): dw (R,S,C,K) += gradient. */
+void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+                              float *workspace);
+
+#endif

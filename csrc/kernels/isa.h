@@ -1,0 +1,14 @@
+/* One source file an instruction set; each lays its kernels over a table, or says false where it is not built.
+ * A new set (AMX, NEON) is a simd_*.h, an isa_*.c and a line in table.c. */
+#ifndef GM_KERNELS_ISA_H
+#define GM_KERNELS_ISA_H
+
+#include <stdbool.h>
+
+#include "kernels/table.h"
+
+bool gm_kernels_overlay_portable(gm_kernels *table);
+bool gm_kernels_overlay_avx2(gm_kernels *table);
+bool gm_kernels_overlay_avx512(gm_kernels *table);
+
+#endif

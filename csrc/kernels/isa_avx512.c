@@ -1,0 +1,39 @@
+/* The kernel bodies compiled for AVX512. Headers are chosen by this file, not by __AVX512__: inside a target pragma gcc
+ * defines that and clang does not. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/isa.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))),                   \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#endif
+
+#include "kernels/simd_avx512.h"
+
+enum { TILE_ROWS = 12 }; /* 12 x 2 sums, 2 of the packed side and 1 of the other fill 27 of 32 registers */
+
+#include "kernels/elementwise_body.h"
+#include "kernels/tiles_body.h"
+
+#include "kernels/overlay_body.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+bool gm_kernels_overlay_avx512(gm_kernels *table) { return overlay(table); }
+#else
+bool gm_kernels_overlay_avx512(gm_kernels *table) {
+    (void)table;
+    return false;
+}
+#endif

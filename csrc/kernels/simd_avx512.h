@@ -1,0 +1,29 @@
+/* AVX-512 F/BW/DQ/VL: 16 floats. Included after the target pragma, by isa_avx512.c alone. */
+#include "kernels/simd.h"
+
+typedef __m512 vf;
+enum { VL = 16 };
+
+GM_INLINE __mmask16 v_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
+GM_INLINE vf v_zero(void) { return _mm512_setzero_ps(); }
+GM_INLINE vf v_set1(float s) { return _mm512_set1_ps(s); }
+GM_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+GM_INLINE void v_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+GM_INLINE vf v_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v_mask(n), p); }
+GM_INLINE void v_store_n(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, v_mask(n), v); }
+GM_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+GM_INLINE vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+GM_INLINE vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+GM_INLINE vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+GM_INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+GM_INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+GM_INLINE vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+GM_INLINE vf v_abs(vf a) { return _mm512_abs_ps(a); }
+GM_INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+GM_INLINE vf v_below_zero(vf x, vf a, vf b) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), b, a);
+}
+GM_INLINE vf v_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+GM_INLINE vf v_pow2(vf x) { return _mm512_scalef_ps(_mm512_set1_ps(1.0f), x); }
+GM_INLINE float v_sum(vf v) { return _mm512_reduce_add_ps(v); }
+GM_INLINE float v_peak(vf v) { return _mm512_reduce_max_ps(v); }

@@ -1,0 +1,45 @@
+/* No intrinsics: 4 floats in the vector type that gcc and clang have on every machine. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/simd.h"
+
+enum { VL = 4 };
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
+
+GM_INLINE vf v_zero(void) { return (vf){0, 0, 0, 0}; }
+GM_INLINE vf v_set1(float s) { return (vf){s, s, s, s}; }
+GM_INLINE vf v_load(const float *p) {
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+GM_INLINE void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+GM_INLINE vf v_load_n(const float *p, int64_t n) {
+    vf v = v_zero();
+    for (int64_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+GM_INLINE void v_store_n(float *p, vf v, int64_t n) {
+    for (int64_t i = 0; i < n; i++) p[i] = v[i];
+}
+GM_INLINE vf v_choose(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+GM_INLINE vf v_add(vf a, vf b) { return a + b; }
+GM_INLINE vf v_sub(vf a, vf b) { return a - b; }
+GM_INLINE vf v_mul(vf a, vf b) { return a * b; }
+GM_INLINE vf v_div(vf a, vf b) { return a / b; }
+GM_INLINE vf v_min(vf a, vf b) { return v_choose(a < b, a, b); }
+GM_INLINE vf v_max(vf a, vf b) { return v_choose(a > b, a, b); }
+GM_INLINE vf v_sqrt(vf a) { return (vf){sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3])}; }
+GM_INLINE vf v_abs(vf a) { return (vf)((vi)a & 0x7fffffff); }
+GM_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
+GM_INLINE vf v_below_zero(vf x, vf a, vf b) { return v_choose(x < v_zero(), a, b); }
+GM_INLINE vf v_round(vf x) {
+    /* Adding and taking away 1.5 * 2^23 leaves the nearest integer; beyond 2^22 kernels do not round. */
+    const vf big = v_set1(12582912.0f);
+    return (x + big) - big;
+}
+GM_INLINE vf v_pow2(vf x) { return (vf)((__builtin_convertvector(x, vi) + 127) << 23); }
+GM_INLINE float v_sum(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+GM_INLINE float v_peak(vf v) { return fmaxf(fmaxf(v[0], v[2]), fmaxf(v[1], v[3])); }

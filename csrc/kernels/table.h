@@ -1,0 +1,40 @@
+/* The table of kernels: one entry a function, one column an instruction set.
+ *
+ * GM_KERNELS is the one list. It makes the struct, fills each set's table, and drives the test that holds every
+ * variant against the portable one, so nobody adds a kernel without its test. The table starts portable and is
+ * overlaid with what the CPU has: a missing fast kernel means a working slow one. GENMODELS_ISA caps it. */
+#ifndef GM_KERNELS_TABLE_H
+#define GM_KERNELS_TABLE_H
+
+#include <stdint.h>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "kernels/elementwise.h"
+#include "kernels/tiles.h"
+
+/* X(return type, name, (parameters)) */
+#define GM_KERNELS(X)                                                                                                  \
+    GM_TILE_KERNELS(X)                                                                                                 \
+    GM_ELEMENTWISE_KERNELS(X)
+
+typedef struct gm_kernels {
+    gm_tile_sizes tile;
+#define GM_MEMBER(type, name, parameters) type(*name) parameters;
+    GM_KERNELS(GM_MEMBER)
+#undef GM_MEMBER
+} gm_kernels;
+
+/* The table in use. Chosen once, on first use, from the CPU and GENMODELS_ISA. */
+const gm_kernels *gm_kernels_active(void);
+
+/* Which set the table in use is. */
+gm_isa gm_kernels_isa(void);
+
+/* Caps the table in use; GM_VALUE_ERROR when the machine lacks the set. Not while other threads compute. */
+gm_status gm_kernels_select(gm_isa isa, gm_error *error);
+
+/* The table of one set, or NULL when this build or this machine lacks it. For tests and benchmarks. */
+const gm_kernels *gm_kernels_of(gm_isa isa);
+
+#endif

@@ -1,0 +1,50 @@
+/* The register tiles that every product is made of.
+ *
+ *   rows_tile   a few output rows times a panel of output channels: A read in place from the image (broadcast),
+ *               B packed into panels. Forward passes, input gradients, transposed convolutions, dense layers.
+ *   dot_tile    the same for few output channels: both sides read along the sum, vectors added up at the end.
+ *   outer_tile  sums of outer products of two places that sweep over positions and images: weight gradients. */
+#ifndef GM_KERNELS_TILES_H
+#define GM_KERNELS_TILES_H
+
+#include <stdint.h>
+
+enum { GM_MAX_TILE_ROWS = 16, GM_DOT_COLUMNS = 4 };
+
+typedef struct gm_tile_sizes {
+    int64_t vector;        /* floats in a vector */
+    int64_t panel;         /* channels in a packed panel */
+    int64_t rows;          /* most rows of a rows_tile */
+    int64_t dot_rows;      /* most rows of a dot_tile */
+    int64_t outer_rows;    /* most rows (broadcast side) of an outer_tile */
+    int64_t outer_columns; /* most columns (vector side) of an outer_tile */
+} gm_tile_sizes;
+
+/* One contiguous piece of a sum: `length` values from A at a + row * stride, against B from its row b on. */
+typedef struct gm_run {
+    int64_t a, b, length;
+} gm_run;
+
+/* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. */
+typedef struct gm_sweep {
+    int64_t N, I, J;
+    int64_t x_n, x_i, x_j;
+    int64_t y_n, y_i, y_j;
+} gm_sweep;
+
+#define GM_TILE_KERNELS(X)                                                                                                \
+    /* out[m, c] = leaky(bias[c] + sum over runs of a[m*a_stride + run.a + t] * panel[(run.b + t) * panel_width + c]),  \
+     * m < rows, c < columns; bias holds a whole panel or is NULL; leaky(v) = v < 0 ? slope*v : v. */ \
+    X(void, rows_tile,                                                                                                    \
+      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                  \
+       const float *panel, const float *bias, float slope, float *out, int64_t out_stride))                               \
+    /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS. */                                        \
+    X(void, dot_tile,                                                                                                     \
+      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                  \
+       const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                 \
+    /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                     \
+    X(void, outer_tile,                                                                                                   \
+      (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                  \
+       int64_t out_stride))
+
+#endif

@@ -1,0 +1,149 @@
+/* The register tiles. Included once per instruction set, after its simd_*.h and with TILE_ROWS defined.
+ *
+ * Every tile keeps its sums in registers: TILE_ROWS x 2 vectors, which the compiler can only do when both numbers are
+ * constants, so each tile is an inlined template and a switch over its sizes. Each sum runs over its terms in one
+ * order, whatever the size of the tile it stands in: a row's bits do not depend on its neighbours. */
+
+enum { PANEL = 2 * VL, DOT_ROWS = TILE_ROWS / 2 };
+
+static const gm_tile_sizes tile_sizes = {
+    .vector = VL,
+    .panel = PANEL,
+    .rows = TILE_ROWS,
+    .dot_rows = DOT_ROWS,
+    .outer_rows = TILE_ROWS,
+    .outer_columns = PANEL,
+};
+
+GM_INLINE vf leaky(vf x, vf slope) { return v_below_zero(x, v_mul(x, slope), x); }
+
+/* M rows times V vectors of a panel. */
+GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                             int64_t a_stride, const float *panel, const float *bias, float slope, float *out,
+                             int64_t out_stride) {
+    vf sum[TILE_ROWS][2];
+    for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) sum[m][v] = bias ? v_load(bias + v * VL) : v_zero();
+    for (const gm_run *end = run + runs; run < end; run++) {
+        const float *at = a + run->a, *b = panel + run->b * PANEL;
+        for (const float *stop = at + run->length; at < stop; at++, b += PANEL) {
+            vf right[2];
+            for (int v = 0; v < V; v++) right[v] = v_load(b + v * VL);
+            for (int m = 0; m < M; m++) {
+                vf left = v_set1(at[m * a_stride]);
+                for (int v = 0; v < V; v++) sum[m][v] = v_fma(left, right[v], sum[m][v]);
+            }
+        }
+    }
+    vf negative = v_set1(slope);
+    for (int m = 0; m < M; m++, out += out_stride) {
+        for (int v = 0; v < V; v++) {
+            vf value = slope == 1.0f ? sum[m][v] : leaky(sum[m][v], negative);
+            if (columns >= (v + 1) * VL)
+                v_store(out + v * VL, value);
+            else if (columns > v * VL)
+                v_store_n(out + v * VL, value, columns - v * VL);
+        }
+    }
+}
+
+/* Calls template(M, ...) for M = rows; sizes above TILE_ROWS, which no caller asks for, are compiled as 1. */
+#define FIT(M) ((M) <= TILE_ROWS ? (M) : 1)
+#define EACH_ROW_COUNT(CASE)                                                                                           \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+
+static void rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,
+                      const float *panel, const float *bias, float slope, float *out, int64_t out_stride) {
+#define ROWS_CASE(M)                                                                                                   \
+    case M:                                                                                                            \
+        if (columns > VL)                                                                                              \
+            rows_template(FIT(M), 2, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride);            \
+        else                                                                                                           \
+            rows_template(FIT(M), 1, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride);            \
+        break;
+    switch (rows) { EACH_ROW_COUNT(ROWS_CASE) }
+#undef ROWS_CASE
+}
+
+/* M rows times N columns, vectors along the sum; added up across the vector at the end. */
+GM_INLINE void dot_template(const int M, const int N, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,
+                            const float *b, int64_t b_stride, const float *bias, float slope, float *out,
+                            int64_t out_stride) {
+    vf sum[DOT_ROWS][GM_DOT_COLUMNS];
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) sum[m][n] = v_zero();
+    for (const gm_run *end = run + runs; run < end; run++) {
+        const float *left = a + run->a, *right = b + run->b;
+        int64_t t = 0;
+        for (; t + VL <= run->length; t += VL)
+            for (int m = 0; m < M; m++)
+                for (int n = 0; n < N; n++)
+                    sum[m][n] = v_fma(v_load(left + m * a_stride + t), v_load(right + n * b_stride + t), sum[m][n]);
+        if (t < run->length)
+            for (int m = 0; m < M; m++)
+                for (int n = 0; n < N; n++)
+                    sum[m][n] = v_fma(v_load_n(left + m * a_stride + t, run->length - t),
+                                      v_load_n(right + n * b_stride + t, run->length - t), sum[m][n]);
+    }
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) {
+            float value = v_sum(sum[m][n]) + (bias ? bias[n] : 0.0f);
+            out[m * out_stride + n] = value < 0.0f ? value * slope : value;
+        }
+}
+
+static void dot_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,
+                     const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride) {
+#define DOT_CASE(M, N)                                                                                                 \
+    case M * 8 + N:                                                                                                    \
+        dot_template(M <= DOT_ROWS ? M : 1, N, runs, run, a, a_stride, b, b_stride, bias, slope, out, out_stride);     \
+        break;
+#define DOT_ROW(M) DOT_CASE(M, 1) DOT_CASE(M, 2) DOT_CASE(M, 3) DOT_CASE(M, 4)
+    switch (rows * 8 + columns) { DOT_ROW(1) DOT_ROW(2) DOT_ROW(3) DOT_ROW(4) DOT_ROW(5) DOT_ROW(6) }
+#undef DOT_ROW
+#undef DOT_CASE
+}
+
+/* M values of x times V vectors of y, summed over all places of the sweep; `part` floats in the last vector, VL: full. */
+GM_INLINE void outer_template(const int M, const int V, int64_t part, const gm_sweep *sweep, const float *x,
+                              const float *y, float *out, int64_t out_stride) {
+    vf sum[TILE_ROWS][2];
+    for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) sum[m][v] = v_zero();
+    for (int64_t n = 0; n < sweep->N; n++)
+        for (int64_t i = 0; i < sweep->I; i++) {
+            const float *left = x + n * sweep->x_n + i * sweep->x_i, *right = y + n * sweep->y_n + i * sweep->y_i;
+            for (int64_t j = 0; j < sweep->J; j++, left += sweep->x_j, right += sweep->y_j) {
+                vf row[2];
+                for (int v = 0; v < V - 1; v++) row[v] = v_load(right + v * VL);
+                row[V - 1] = part == VL ? v_load(right + (V - 1) * VL) : v_load_n(right + (V - 1) * VL, part);
+                for (int m = 0; m < M; m++) {
+                    vf value = v_set1(left[m]);
+                    for (int v = 0; v < V; v++) sum[m][v] = v_fma(value, row[v], sum[m][v]);
+                }
+            }
+        }
+    for (int m = 0; m < M; m++, out += out_stride) {
+        for (int v = 0; v < V - 1; v++) v_store(out + v * VL, v_add(v_load(out + v * VL), sum[m][v]));
+        float *last = out + (V - 1) * VL;
+        v_store_n(last, v_add(v_load_n(last, part), sum[m][V - 1]), part);
+    }
+}
+
+static void outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,
+                       int64_t out_stride) {
+#define OUTER_CASE(M)                                                                                                  \
+    case M:                                                                                                            \
+        if (columns == PANEL)                                                                                          \
+            outer_template(FIT(M), 2, VL, sweep, x, y, out, out_stride);                                               \
+        else if (columns > VL)                                                                                         \
+            outer_template(FIT(M), 2, columns - VL, sweep, x, y, out, out_stride);                                     \
+        else                                                                                                           \
+            outer_template(FIT(M), 1, columns, sweep, x, y, out, out_stride);                                          \
+        break;
+    switch (rows) { EACH_ROW_COUNT(OUTER_CASE) }
+#undef OUTER_CASE
+}
+
+#undef EACH_ROW_COUNT
+#undef FIT

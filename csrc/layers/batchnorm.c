@@ -1,0 +1,163 @@
+/* Batch normalisation (Ioffe and Szegedy 2015) over every axis but the last:
+ *     y = gamma * (x - mean) / sqrt(var + epsilon) + beta
+ * In training mean and (biased) variance are the batch's, in inference the moving ones. Sums are in double. The mean is
+ * used in two parts: its nearest float, subtracted first, and the rest, which goes into the shift; so little is lost
+ * where the mean is large beside the deviation. Backward, with d = dy * gamma / sqrt(var + epsilon):
+ *     dx = d - mean(d) - x^ * mean(d * x^),   x^ = (x - mean) / sqrt(var + epsilon). */
+#include <math.h>
+
+#include "kernels/arrays.h"
+#include "layers/ops.h"
+
+enum { GAMMA, BETA, MOVING_MEAN, MOVING_VAR };
+
+/* Of each channel, (C) each; in `saved` until the backward pass and the commit. */
+typedef struct statistics {
+    double *mean, *variance; /* variance: biased */
+    double *correction;      /* one value: unbiased = biased * correction */
+} statistics;
+
+static statistics statistics_in(float *memory, int64_t C) {
+    double *at = (double *)(void *)memory;
+    return (statistics){at, at + C, at + 2 * C};
+}
+
+/* The places of a call's scratch: sums (C) in double, channel vectors (width), and the rest for the sums' pieces. */
+typedef struct scratch {
+    double *first, *second;
+    float *center, *a, *b, *c;
+    float *rest;
+} scratch;
+
+static scratch scratch_in(float *memory, const gm_channels *channels) {
+    double *sums = (double *)(void *)memory;
+    float *vectors = memory + 4 * channels->C; /* two doubles a channel */
+    int64_t W = channels->width;
+    /* An even number of floats lies before the rest, so that it can hold doubles. */
+    return (scratch){sums, sums + channels->C, vectors, vectors + W, vectors + 2 * W, vectors + 3 * W, vectors + 4 * W};
+}
+
+static int64_t channel_count(const gm_layer *layer) { return layer->in.dim[layer->in.rank - 1]; }
+
+static gm_channels channels_of(const gm_layer *layer, int64_t N) {
+    return gm_channels_of(N * (layer->in_size / channel_count(layer)), channel_count(layer));
+}
+
+static gm_status resolve(gm_layer *layer, gm_error *error) {
+    float momentum = layer->config.momentum, epsilon = layer->config.epsilon;
+    GM_REQUIRE(layer->in.rank >= 1, error, GM_VALUE_ERROR, GM_LAYER "the input has no channel axis",
+               GM_LAYER_ARGUMENTS(layer));
+    GM_REQUIRE(momentum >= 0 && momentum <= 1, error, GM_VALUE_ERROR, GM_LAYER "momentum is %g, must be 0 to 1",
+               GM_LAYER_ARGUMENTS(layer), (double)momentum);
+    GM_REQUIRE(epsilon >= 1e-12f && isfinite(epsilon), error, GM_VALUE_ERROR,
+               GM_LAYER "epsilon is %g, must be finite and at least 1e-12", GM_LAYER_ARGUMENTS(layer), (double)epsilon);
+    gm_shape shape = {1, {channel_count(layer)}};
+    layer->out = layer->in;
+    GM_TRY(gm_layer_add_parameter(layer, "gamma", shape, true, GM_INIT_ONES, 0, 0, error));
+    GM_TRY(gm_layer_add_parameter(layer, "beta", shape, true, GM_INIT_ZEROS, 0, 0, error));
+    GM_TRY(gm_layer_add_parameter(layer, "moving_mean", shape, false, GM_INIT_ZEROS, 0, 0, error));
+    return gm_layer_add_parameter(layer, "moving_var", shape, false, GM_INIT_ONES, 0, 0, error);
+}
+
+static int64_t saved(const gm_layer *layer, int64_t N) {
+    (void)N;
+    return (2 * channel_count(layer) + 1) * (int64_t)(sizeof(double) / sizeof(float));
+}
+
+static int64_t workspace(const gm_layer *layer, int64_t N) {
+    gm_channels channels = channels_of(layer, N);
+    return 4 * channels.C + 4 * channels.width + gm_channels_workspace(channels.n / channels.C, channels.C);
+}
+
+static void measure(const gm_channels *channels, const float *x, const scratch *s, statistics *batch) {
+    double count = (double)(channels->n / channels->C);
+    gm_channel_moments(channels, x, s->first, s->second, s->rest);
+    for (int64_t c = 0; c < channels->C; c++) {
+        double mean = s->first[c] / count, variance = s->second[c] / count - mean * mean;
+        batch->mean[c] = mean;
+        batch->variance[c] = variance < 0 ? 0 : variance; /* rounding; a NaN stays */
+    }
+    batch->correction[0] = count > 1 ? count / (count - 1) : 1;
+}
+
+static void normalise(gm_layer *layer, const gm_channels *channels, const gm_pass *pass, const scratch *s) {
+    const gm_parameter *p = layer->parameter;
+    statistics batch = statistics_in(pass->saved, channels->C);
+    for (int64_t c = 0; c < channels->C; c++) {
+        double mean = pass->training ? batch.mean[c] : (double)p[MOVING_MEAN].value[c];
+        double variance = pass->training ? batch.variance[c] : (double)p[MOVING_VAR].value[c];
+        double scale = (double)p[GAMMA].value[c] / sqrt(variance + (double)layer->config.epsilon);
+        s->center[c] = (float)mean;
+        s->a[c] = (float)scale;
+        s->b[c] = (float)((double)p[BETA].value[c] - (mean - (double)s->center[c]) * scale);
+    }
+    gm_channels_repeat(channels, s->center);
+    gm_channels_repeat(channels, s->a);
+    gm_channels_repeat(channels, s->b);
+    gm_channel_affine(channels, pass->x, s->center, s->a, s->b, pass->act, pass->y);
+}
+
+static void forward(gm_layer *layer, const gm_pass *pass) {
+    gm_channels channels = channels_of(layer, pass->N);
+    scratch s = scratch_in(pass->workspace, &channels);
+    if (pass->training) {
+        statistics batch = statistics_in(pass->saved, channels.C);
+        measure(&channels, pass->x, &s, &batch);
+    }
+    normalise(layer, &channels, pass, &s);
+}
+
+static void backward(gm_layer *layer, const gm_pass *pass) {
+    gm_channels channels = channels_of(layer, pass->N);
+    scratch s = scratch_in(pass->workspace, &channels);
+    statistics batch = statistics_in(pass->saved, channels.C);
+    const gm_parameter *gamma = &layer->parameter[GAMMA], *beta = &layer->parameter[BETA];
+    double count = (double)(channels.n / channels.C);
+    for (int64_t c = 0; c < channels.C; c++) s.center[c] = (float)batch.mean[c];
+    gm_channels_repeat(&channels, s.center);
+    gm_channel_products(&channels, pass->dy, pass->x, s.center, s.first, s.second, s.rest);
+    for (int64_t c = 0; c < channels.C; c++) {
+        double rest = batch.mean[c] - (double)s.center[c];
+        double inverse = 1 / sqrt(batch.variance[c] + (double)layer->config.epsilon);
+        double product = (s.second[c] - rest * s.first[c]) * inverse; /* sum of dy * x^ */
+        double scale = (double)gamma->value[c] * inverse;
+        beta->gradient[c] += (float)s.first[c];
+        gamma->gradient[c] += (float)product;
+        s.a[c] = (float)scale;
+        s.b[c] = (float)(-scale * inverse * product / count);
+        s.c[c] = (float)(-scale * s.first[c] / count - (double)s.b[c] * rest);
+    }
+    if (!pass->dx) return;
+    gm_channels_repeat(&channels, s.a);
+    gm_channels_repeat(&channels, s.b);
+    gm_channels_repeat(&channels, s.c);
+    gm_channel_terms terms = {s.center, s.a, s.b, s.c};
+    gm_activation gate = pass->gate ? pass->gate_act : (gm_activation){GM_LINEAR, 0};
+    gm_channel_blend(&channels, pass->dy, pass->x, &terms, gate, pass->dx);
+}
+
+/* A value that no float holds (a variance above 1e38 of a batch that was still finite) is not taken over. */
+static void move(float *moving, double value, double momentum) {
+    double next = (1 - momentum) * (double)*moving + momentum * value;
+    if (isfinite((float)next)) *moving = (float)next;
+}
+
+static void commit(gm_layer *layer, const gm_pass *pass) {
+    statistics batch = statistics_in(pass->saved, channel_count(layer));
+    double momentum = (double)layer->config.momentum;
+    for (int64_t c = 0; c < channel_count(layer); c++) {
+        move(&layer->parameter[MOVING_MEAN].value[c], batch.mean[c], momentum);
+        move(&layer->parameter[MOVING_VAR].value[c], batch.variance[c] * batch.correction[0], momentum);
+    }
+}
+
+const gm_layer_ops gm_batch_norm_ops = {
+    .name = "BatchNorm",
+    .resolve = resolve,
+    .saved = saved,
+    .workspace = workspace,
+    .forward = forward,
+    .backward = backward,
+    .commit = commit,
+    .applies_act = true,
+};

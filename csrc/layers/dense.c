@@ -1,0 +1,26 @@
+/* y = x W + b; x (N, in), W (in, out), b (out): a 1 x 1 convolution of a 1 x 1 image. */
+#include "layers/ops.h"
+#include "layers/product.h"
+
+static gm_status resolve(gm_layer *layer, gm_error *error) {
+    int64_t in = layer->in_size, units = layer->config.units;
+    char text[GM_SHAPE_TEXT];
+    GM_REQUIRE(layer->in.rank == 1, error, GM_VALUE_ERROR,
+               GM_LAYER "input %s must have 1 dimension (add Flatten() before it)", GM_LAYER_ARGUMENTS(layer),
+               gm_shape_text(&layer->in, text));
+    GM_REQUIRE(units >= 1, error, GM_VALUE_ERROR, GM_LAYER "units is %" PRId64 ", must be at least 1",
+               GM_LAYER_ARGUMENTS(layer), units);
+    layer->out = (gm_shape){1, {units}};
+    layer->conv =
+        (gm_conv){.H = 1, .W = 1, .C = in, .P = 1, .Q = 1, .K = units, .R = 1, .S = 1, .stride_h = 1, .stride_w = 1};
+    return gm_product_add_parameters(layer, (gm_shape){2, {in, units}}, units, error);
+}
+
+const gm_layer_ops gm_dense_ops = {
+    .name = "Dense",
+    .resolve = resolve,
+    .workspace = gm_product_workspace,
+    .forward = gm_product_forward,
+    .backward = gm_product_backward,
+    .applies_act = true,
+};

@@ -1,0 +1,86 @@
+/* A layer: shape rule, parameters, forward, backward, side by side in one file each.
+ *
+ * A layer owns no memory. `resolve` turns configuration and input shape into sizes and a list of parameters; the
+ * network then gives every parameter its place in the arenas, and each pass the buffers it may use. */
+#ifndef GM_LAYERS_LAYER_H
+#define GM_LAYERS_LAYER_H
+
+#include <inttypes.h>
+
+#include "base/random.h"
+#include "kernels/conv.h"
+#include "layers/config.h"
+
+enum { GM_MAX_LAYER_PARAMETERS = 4 };
+
+typedef struct gm_parameter {
+    const char *name; /* "kernel", "bias", "gamma", ... */
+    gm_shape shape;
+    int64_t count;
+    bool trainable;
+    gm_initializer initializer;
+    int64_t fan_in, fan_out;
+    float *value;    /* (shape) in the network's parameter arena */
+    float *gradient; /* (shape) in the gradient arena; NULL when not trainable */
+} gm_parameter;
+
+typedef struct gm_layer_ops gm_layer_ops;
+
+typedef struct gm_layer {
+    const gm_layer_ops *ops;
+    gm_layer_config config;
+    gm_shape in, out;          /* without the batch axis */
+    int64_t in_size, out_size; /* floats a sample */
+    gm_conv conv;              /* geometry, of Dense and the convolutions */
+    int parameter_count;
+    gm_parameter parameter[GM_MAX_LAYER_PARAMETERS];
+    uint64_t index;            /* place in its network: names the random stream */
+} gm_layer;
+
+/* What one call on one batch sees. N samples; every array is (N, ...). */
+typedef struct gm_pass {
+    int64_t N;
+    bool training;
+    const float *x;      /* (N, in): the same in forward and backward */
+    float *y;            /* (N, out): output; in backward still holds it (unless act was fused: then it is act's output) */
+    float *dy;           /* (N, out): backward only, may be overwritten */
+    float *dx;           /* (N, in): backward only, NULL when nobody wants it; overwritten, not added to */
+    float *saved;        /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
+    float *workspace;    /* scratch within one call, shared by all layers */
+    gm_activation act;   /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
+    const float *gate;   /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
+    gm_activation gate_act;
+    gm_random random;    /* this layer's stream for this step */
+} gm_pass;
+
+struct gm_layer_ops {
+    const char *name;
+    /* From layer->config and layer->in: sets out, conv and the parameters; refuses what does not fit. */
+    gm_status (*resolve)(gm_layer *layer, gm_error *error);
+    /* Floats of `saved` and `workspace` for batches up to N; NULL: none. */
+    int64_t (*saved)(const gm_layer *layer, int64_t N);
+    int64_t (*workspace)(const gm_layer *layer, int64_t N);
+    void (*forward)(gm_layer *layer, const gm_pass *pass);
+    /* Adds to the parameters' gradients; sets dx. */
+    void (*backward)(gm_layer *layer, const gm_pass *pass);
+    /* Takes over what a training forward left in `saved` for good (moving statistics); NULL: nothing. */
+    void (*commit)(gm_layer *layer, const gm_pass *pass);
+    /* The activation, of activation layers: lets the layer before apply it. NULL for others. */
+    gm_activation (*activation)(const gm_layer *layer);
+    bool is_view;        /* output is the input in another shape: Flatten, Reshape; has no passes */
+    bool applies_act;    /* honours pass->act in forward and pass->gate in backward */
+};
+
+/* How messages begin: "layer 3 (Conv2D): ". */
+#define GM_LAYER "layer %" PRIu64 " (%s): "
+#define GM_LAYER_ARGUMENTS(layer) (layer)->index, (layer)->ops->name
+
+/* Fills `layer` from its configuration for this input; messages name the layer as "layer 3 (Conv2D)". */
+gm_status gm_layer_create(const gm_layer_config *config, uint64_t index, const gm_shape *input, gm_layer *layer,
+                          gm_error *error);
+
+/* Appends a parameter in `resolve`. */
+gm_status gm_layer_add_parameter(gm_layer *layer, const char *name, gm_shape shape, bool trainable,
+                                 gm_initializer initializer, int64_t fan_in, int64_t fan_out, gm_error *error);
+
+#endif

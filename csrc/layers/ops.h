@@ -1,0 +1,11 @@
+/* The operations of every kind of layer; layer.c finds them by name. */
+#ifndef GM_LAYERS_OPS_H
+#define GM_LAYERS_OPS_H
+
+#include "layers/layer.h"
+
+extern const gm_layer_ops gm_dense_ops, gm_conv2d_ops, gm_conv2d_transpose_ops, gm_batch_norm_ops;
+extern const gm_layer_ops gm_relu_ops, gm_leaky_relu_ops, gm_tanh_ops, gm_sigmoid_ops;
+extern const gm_layer_ops gm_dropout_ops, gm_flatten_ops, gm_reshape_ops;
+
+#endif

@@ -1,0 +1,106 @@
+#include "layers/product.h"
+
+#include <stddef.h>
+
+#include "kernels/arrays.h"
+
+enum { KERNEL, BIAS };
+
+gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error) {
+    int64_t window = 1;
+    for (int i = 0; i < kernel.rank - 2; i++) window *= kernel.dim[i];
+    int64_t elements;
+    GM_TRY(gm_shape_size(&kernel, &elements, layer->ops->name, error)); /* so the fans cannot overflow */
+    GM_TRY(gm_layer_add_parameter(layer, "kernel", kernel, true, layer->config.kernel_initializer,
+                                  window * kernel.dim[kernel.rank - 2], window * kernel.dim[kernel.rank - 1], error));
+    if (!layer->config.use_bias) return GM_OK;
+    return gm_layer_add_parameter(layer, "bias", (gm_shape){1, {channels}}, true, GM_INIT_ZEROS, 0, 0, error);
+}
+
+static int64_t output_channels(const gm_layer *layer) { return layer->out.dim[layer->out.rank - 1]; }
+
+static int64_t output_rows(const gm_layer *layer, int64_t N) { return N * (layer->out_size / output_channels(layer)); }
+
+int64_t gm_product_workspace(const gm_layer *layer, int64_t N) {
+    int64_t product = gm_conv_workspace(&layer->conv);
+    int64_t sums = gm_channels_workspace(output_rows(layer, N), output_channels(layer));
+    return product > sums ? product : sums;
+}
+
+gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass) {
+    return (gm_epilogue){.bias = layer->config.use_bias ? layer->parameter[BIAS].value : NULL, .act = pass->act};
+}
+
+gm_epilogue gm_product_backward_epilogue(const gm_pass *pass) {
+    return (gm_epilogue){.gate = pass->gate, .gate_act = pass->gate_act};
+}
+
+void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass) {
+    if (!layer->config.use_bias) return;
+    gm_channels channels = gm_channels_of(output_rows(layer, pass->N), output_channels(layer));
+    gm_add_channel_sums(&channels, pass->dy, layer->parameter[BIAS].gradient, pass->workspace);
+}
+
+void gm_product_forward(gm_layer *layer, const gm_pass *pass) {
+    gm_epilogue epilogue = gm_product_forward_epilogue(layer, pass);
+    gm_conv_forward(&layer->conv, pass->N, pass->x, layer->parameter[KERNEL].value, pass->y, &epilogue,
+                    pass->workspace);
+}
+
+void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
+    const gm_parameter *kernel = &layer->parameter[KERNEL];
+    gm_product_backward_bias(layer, pass);
+    gm_conv_backward_weights(&layer->conv, pass->N, pass->x, pass->dy, kernel->gradient, pass->workspace);
+    if (!pass->dx) return;
+    gm_epilogue epilogue = gm_product_backward_epilogue(pass);
+    gm_conv_backward_data(&layer->conv, pass->N, pass->dy, kernel->value, pass->dx, &epilogue, pass->workspace);
+}
+
+/* ---- Windows ---- */
+
+/* Kernel rows: what kernels/conv.c keeps a list for. Strides: it works by phases, stride x stride of them. Padding:
+ * beyond any use, and sums and products cannot overflow. */
+enum { LARGEST_WINDOW = 64, LARGEST_PADDING = 1 << 20 };
+
+static gm_status check_pair(const gm_layer *layer, const char *name, const int64_t pair[2], int64_t least, int64_t most,
+                            gm_error *error) {
+    GM_REQUIRE(pair[0] >= least && pair[1] >= least && pair[0] <= most && pair[1] <= most, error, GM_VALUE_ERROR,
+               GM_LAYER "%s (%" PRId64 ", %" PRId64 ") must be %" PRId64 " to %" PRId64, GM_LAYER_ARGUMENTS(layer),
+               name, pair[0], pair[1], least, most);
+    return GM_OK;
+}
+
+gm_status gm_window_check(const gm_layer *layer, gm_error *error) {
+    const gm_layer_config *config = &layer->config;
+    char text[GM_SHAPE_TEXT];
+    GM_REQUIRE(layer->in.rank == 3, error, GM_VALUE_ERROR,
+               GM_LAYER "input %s must have 3 dimensions: rows, columns, channels (add Reshape before it)",
+               GM_LAYER_ARGUMENTS(layer), gm_shape_text(&layer->in, text));
+    GM_REQUIRE(config->filters >= 1, error, GM_VALUE_ERROR, GM_LAYER "filters is %" PRId64 ", must be at least 1",
+               GM_LAYER_ARGUMENTS(layer), config->filters);
+    GM_TRY(check_pair(layer, "kernel_size", config->kernel_size, 1, LARGEST_WINDOW, error));
+    GM_TRY(check_pair(layer, "strides", config->strides, 1, LARGEST_WINDOW, error));
+    if (config->padding == GM_PADDING_EXPLICIT)
+        GM_TRY(check_pair(layer, "padding", config->pad, 0, LARGEST_PADDING, error));
+    return GM_OK;
+}
+
+gm_status gm_window_axis(const gm_layer *layer, int axis, int64_t in, int64_t *out, int64_t *before, gm_error *error) {
+    static const int64_t none[2] = {0, 0};
+    const gm_layer_config *config = &layer->config;
+    int64_t k = config->kernel_size[axis], stride = config->strides[axis];
+    if (config->padding == GM_PADDING_SAME) {
+        *out = (in + stride - 1) / stride;
+        int64_t both = (*out - 1) * stride + k - in;
+        *before = both > 0 ? both / 2 : 0; /* the odd one goes behind */
+        return GM_OK;
+    }
+    const int64_t *pad = config->padding == GM_PADDING_EXPLICIT ? config->pad : none;
+    int64_t padded[2] = {layer->in.dim[0] + 2 * pad[0], layer->in.dim[1] + 2 * pad[1]};
+    GM_REQUIRE(k <= padded[axis], error, GM_VALUE_ERROR,
+               GM_LAYER "kernel_size (%" PRId64 ", %" PRId64 ") exceeds the padded input (%" PRId64 ", %" PRId64 ")",
+               GM_LAYER_ARGUMENTS(layer), config->kernel_size[0], config->kernel_size[1], padded[0], padded[1]);
+    *before = pad[axis];
+    *out = (padded[axis] - k) / stride + 1;
+    return GM_OK;
+}

@@ -1,0 +1,32 @@
+/* What Dense, Conv2D and Conv2DTranspose share: a kernel, perhaps a bias, and a product with the kernel. */
+#ifndef GM_LAYERS_PRODUCT_H
+#define GM_LAYERS_PRODUCT_H
+
+#include "layers/layer.h"
+
+/* Appends "kernel" of this shape and, where the layer has one, "bias" (channels). The fans are Keras's: the last axis
+ * but one and the last axis, times the window. */
+gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error);
+
+/* Workspace for the product and for the sums of the bias gradient. */
+int64_t gm_product_workspace(const gm_layer *layer, int64_t N);
+
+/* Epilogues: bias and the next activation forward, the gate of the activation before backward. */
+gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass);
+gm_epilogue gm_product_backward_epilogue(const gm_pass *pass);
+
+/* bias.gradient += sums of dy. */
+void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass);
+
+/* The passes of a product from image to map: Dense and Conv2D. */
+void gm_product_forward(gm_layer *layer, const gm_pass *pass);
+void gm_product_backward(gm_layer *layer, const gm_pass *pass);
+
+/* Kernel size, strides, padding and filters within their bounds, input of rank 3. */
+gm_status gm_window_check(const gm_layer *layer, gm_error *error);
+
+/* One axis of a convolution, 0 rows and 1 columns: `in` places -> *out places, *before zeros ahead of the first. `in`
+ * is the layer's own input, except where a transposed "same" layer asks about its output. */
+gm_status gm_window_axis(const gm_layer *layer, int axis, int64_t in, int64_t *out, int64_t *before, gm_error *error);
+
+#endif

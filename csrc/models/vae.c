@@ -1,0 +1,338 @@
+/* A training step: images -> encoder -> head -> z = mean + sd * noise -> decoder -> loss; back through the same; then,
+ * when the loss and all gradients are finite, the moving statistics and the three optimizers. */
+#include "models/vae.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "kernels/arrays.h"
+#include "kernels/latent.h"
+#include "kernels/table.h"
+
+enum { ENCODER, HEAD, DECODER, NETWORKS };
+enum { PIECE = 128 }; /* images at a time where any number may come */
+
+/* Noise of evaluate(): apart from the training noise of the same seed. */
+static const uint64_t evaluation_stream = GM_STREAM_NOISE | (uint64_t)1 << 32;
+
+static const char *const network_names[NETWORKS] = {"encoder", "head", "decoder"};
+
+/* What the model needs beside its networks' plans, for `capacity` images. */
+typedef struct buffers {
+    gm_arena arena;
+    int64_t capacity;
+    float *noise;  /* (capacity, L) */
+    float *dh;     /* (capacity, 2L) */
+    float *dimage; /* (capacity, image) */
+    float *target; /* (capacity, image) when conditional: the encoder's input has label channels between */
+} buffers;
+
+struct gm_vae {
+    gm_vae_config config;
+    gm_network *network[NETWORKS]; /* the caller's */
+    gm_optimizer *optimizer[NETWORKS];
+    int64_t image_size; /* H * W * C */
+    bool signed_range;  /* the decoder ends in Tanh: pixels are 2x - 1 inside */
+    gm_random noise, sample;
+    buffers buffers;
+};
+
+/* ---- Creation ---- */
+
+static gm_status check_shape(const char *what, const gm_shape *got, const gm_shape *wanted, gm_error *error) {
+    char a[GM_SHAPE_TEXT], b[GM_SHAPE_TEXT];
+    GM_REQUIRE(gm_shape_equal(got, wanted), error, GM_VALUE_ERROR, "VAE: %s has shape %s, must have %s", what,
+               gm_shape_text(got, a), gm_shape_text(wanted, b));
+    return GM_OK;
+}
+
+static gm_status check_config(const gm_vae_config *config, gm_error *error) {
+    char text[GM_SHAPE_TEXT];
+    int64_t size;
+    GM_REQUIRE(config->image.rank == 3, error, GM_VALUE_ERROR,
+               "VAE: input_shape %s must have 3 dimensions: rows, columns, channels",
+               gm_shape_text(&config->image, text));
+    GM_TRY(gm_shape_size(&config->image, &size, "VAE: input_shape", error));
+    GM_REQUIRE(config->latent_dim >= 1 && config->latent_dim <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
+               "VAE: latent_dim is %" PRId64 ", must be at least 1", config->latent_dim);
+    GM_REQUIRE(config->num_classes >= 0 && config->num_classes <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
+               "VAE: num_classes is %" PRId64 ", must be at least 0", config->num_classes);
+    GM_REQUIRE(config->beta >= 0 && isfinite(config->beta), error, GM_VALUE_ERROR,
+               "VAE: beta is %g, must be finite and at least 0", (double)config->beta);
+    return GM_OK;
+}
+
+static gm_status check_networks(const gm_vae_config *config, gm_network *const network[NETWORKS], gm_error *error) {
+    int64_t L = config->latent_dim, classes = config->num_classes, features;
+    gm_shape image = config->image, head_out = {1, {2 * L}}, latent = {1, {L + classes}};
+    image.dim[2] += classes;
+    GM_TRY(check_shape("the encoder's input", gm_network_input_shape(network[ENCODER]), &image, error));
+    GM_TRY(gm_shape_size(gm_network_output_shape(network[ENCODER]), &features, "VAE: encoder output", error));
+    gm_shape flat = {1, {features}};
+    GM_TRY(check_shape("the head's input", gm_network_input_shape(network[HEAD]), &flat, error));
+    GM_TRY(check_shape("the head's output", gm_network_output_shape(network[HEAD]), &head_out, error));
+    GM_TRY(check_shape("the decoder's input", gm_network_input_shape(network[DECODER]), &latent, error));
+    GM_TRY(check_shape("the decoder's output", gm_network_output_shape(network[DECODER]), &config->image, error));
+    bool logits = gm_network_last_activation(network[DECODER]).kind == GM_SIGMOID;
+    GM_REQUIRE(config->reconstruction != GM_BCE || logits, error, GM_VALUE_ERROR,
+               "VAE: reconstruction=\"bce\" needs a decoder whose last layer is Sigmoid(); "
+               "add it, or use reconstruction=\"mse\"");
+    return GM_OK;
+}
+
+gm_status gm_vae_create(const gm_vae_config *config, gm_network *encoder, gm_network *head, gm_network *decoder,
+                        gm_vae **vae, gm_error *error) {
+    gm_network *const network[NETWORKS] = {encoder, head, decoder};
+    GM_TRY(check_config(config, error));
+    GM_TRY(check_networks(config, network, error));
+    gm_vae *v = calloc(1, sizeof *v);
+    GM_REQUIRE(v, error, GM_MEMORY_ERROR, "VAE: cannot allocate the model");
+    v->config = *config;
+    v->image_size = config->image.dim[0] * config->image.dim[1] * config->image.dim[2];
+    v->signed_range = gm_network_last_activation(decoder).kind == GM_TANH;
+    v->noise = (gm_random){config->seed, GM_STREAM_NOISE, 0};
+    v->sample = (gm_random){config->seed, GM_STREAM_SAMPLE, 0};
+    for (int i = 0; i < NETWORKS; i++) {
+        v->network[i] = network[i];
+        gm_status status =
+            gm_optimizer_create(&config->optimizer, gm_network_trainable(network[i]), &v->optimizer[i], error);
+        if (status != GM_OK) {
+            gm_vae_free(v);
+            return status;
+        }
+    }
+    *vae = v;
+    return GM_OK;
+}
+
+void gm_vae_free(gm_vae *vae) {
+    if (!vae) return;
+    for (int i = 0; i < NETWORKS; i++) gm_optimizer_free(vae->optimizer[i]);
+    gm_arena_free(&vae->buffers.arena);
+    free(vae);
+}
+
+/* ---- Memory ---- */
+
+static gm_status lay_out(const gm_vae *vae, int64_t N, gm_arena *arena, buffers *b, gm_error *error) {
+    int64_t pixels, latents;
+    GM_TRY(gm_size_multiply(N, vae->image_size, &pixels, "batch of images", error));
+    GM_TRY(gm_size_multiply(N, 2 * vae->config.latent_dim, &latents, "batch of latents", error));
+    b->capacity = N;
+    b->noise = gm_arena_floats(arena, latents / 2);
+    b->dh = gm_arena_floats(arena, latents);
+    b->dimage = gm_arena_floats(arena, pixels);
+    b->target = vae->config.num_classes ? gm_arena_floats(arena, pixels) : NULL;
+    return GM_OK;
+}
+
+static gm_status reserve_buffers(gm_vae *vae, int64_t N, gm_error *error) {
+    if (N <= vae->buffers.capacity) return GM_OK;
+    gm_arena measured = gm_arena_measuring(), arena;
+    buffers b;
+    GM_TRY(lay_out(vae, N, &measured, &b, error));
+    GM_TRY(gm_arena_create(&measured, &arena, "buffers of a VAE", error));
+    (void)lay_out(vae, N, &arena, &b, error); /* its sizes passed the first time */
+    b.arena = arena;
+    gm_arena_free(&vae->buffers.arena);
+    vae->buffers = b;
+    return GM_OK;
+}
+
+gm_status gm_vae_reserve(gm_vae *vae, int64_t N, gm_error *error) {
+    for (int i = 0; i < NETWORKS; i++) GM_TRY(gm_network_reserve(vae->network[i], N, error));
+    return reserve_buffers(vae, N, error);
+}
+
+static gm_status reserve_piece(gm_vae *vae, int64_t N, gm_error *error) {
+    return gm_vae_reserve(vae, N < PIECE ? N : PIECE, error);
+}
+
+/* ---- Forward ---- */
+
+static gm_status check_labels(const gm_vae *vae, int64_t N, const int64_t *labels, gm_error *error) {
+    int64_t classes = vae->config.num_classes;
+    GM_REQUIRE(!classes || labels, error, GM_VALUE_ERROR, "VAE: a model of %" PRId64 " classes needs labels", classes);
+    GM_REQUIRE(classes || !labels, error, GM_VALUE_ERROR, "VAE: labels given to a model without classes");
+    return classes ? gm_labels_check(N, labels, classes, error) : GM_OK;
+}
+
+static gm_status check_batch(const gm_vae *vae, const gm_images *x, const int64_t *labels, gm_error *error) {
+    GM_REQUIRE(x->N >= 1, error, GM_VALUE_ERROR, "VAE: %" PRId64 " images, must be at least 1", x->N);
+    GM_TRY(gm_images_check(x, &vae->config.image, error));
+    return check_labels(vae, x->N, labels, error);
+}
+
+static void load(const gm_vae *vae, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
+    gm_images_load(x, start, N, &vae->config.image, labels, labels ? vae->config.num_classes : 0,
+                   vae->signed_range ? 2.0f : 1.0f, vae->signed_range ? -1.0f : 0.0f, out);
+}
+
+/* Images start..start+N-1 -> h (N, 2L). */
+static const float *encode_piece(gm_vae *vae, const gm_images *x, int64_t start, int64_t N, const int64_t *labels,
+                                 unsigned flags) {
+    float *input = gm_network_input(vae->network[ENCODER]);
+    load(vae, x, start, N, labels, input);
+    const float *features = gm_network_forward(vae->network[ENCODER], N, input, flags);
+    return gm_network_forward(vae->network[HEAD], N, features, flags);
+}
+
+/* What the decoder is to draw: the encoder's input, unless label channels lie between its pixels. */
+static const float *target_of(gm_vae *vae, const gm_images *x, int64_t start, int64_t N) {
+    if (!vae->config.num_classes) return gm_network_input(vae->network[ENCODER]);
+    load(vae, x, start, N, NULL, vae->buffers.target);
+    return vae->buffers.target;
+}
+
+/* One-hot labels behind z in the decoder's input. */
+static void place_labels(gm_vae *vae, int64_t N, const int64_t *labels) {
+    int64_t L = vae->config.latent_dim, classes = vae->config.num_classes;
+    if (classes) gm_one_hot_rows(N, classes, labels, L, gm_network_input(vae->network[DECODER]), L + classes);
+}
+
+/* Losses of images start..start+N-1, averaged over them; buffers.dimage becomes the gradient at the decoder's end. */
+static gm_vae_losses forward_piece(gm_vae *vae, const gm_images *x, int64_t start, int64_t N, const int64_t *labels,
+                                   const float *noise, unsigned flags, const float **h) {
+    const gm_vae_config *config = &vae->config;
+    int64_t L = config->latent_dim, n = N * vae->image_size;
+    float *z = gm_network_input(vae->network[DECODER]);
+    gm_vae_losses losses;
+    *h = encode_piece(vae, x, start, N, labels, flags);
+    losses.kl = gm_latent_sample(N, L, *h, noise, z, L + config->num_classes) / (double)N;
+    place_labels(vae, N, labels ? labels + start : NULL);
+    bool logits = config->reconstruction == GM_BCE;
+    const float *drawn = gm_network_forward(vae->network[DECODER], N, z, flags | (logits ? GM_NO_LAST_ACT : 0));
+    const float *target = target_of(vae, x, start, N);
+    double scale = 1.0 / (double)(config->reduction == GM_MEAN ? n : N);
+    double sum = (logits ? gm_cross_entropy : gm_squared_error)(n, drawn, target, (float)scale, vae->buffers.dimage);
+    losses.reconstruction = sum * scale;
+    losses.loss = losses.reconstruction + (double)config->beta * losses.kl;
+    return losses;
+}
+
+/* ---- The training step ---- */
+
+static void backward(gm_vae *vae, int64_t N, const float *noise, const float *h) {
+    int64_t L = vae->config.latent_dim;
+    for (int i = 0; i < NETWORKS; i++) gm_network_zero_gradients(vae->network[i]);
+    const float *dz = gm_network_backward(vae->network[DECODER], N, vae->buffers.dimage, true);
+    gm_latent_backward(N, L, h, noise, dz, L + vae->config.num_classes, (double)vae->config.beta / (double)N,
+                       vae->buffers.dh);
+    float *dfeatures = gm_network_backward(vae->network[HEAD], N, vae->buffers.dh, true);
+    gm_network_backward(vae->network[ENCODER], N, dfeatures, false);
+}
+
+/* A NaN without its sign, which is chance. */
+static double printed(double value) { return isnan(value) ? (double)NAN : value; }
+
+static gm_status check_finite(const gm_vae *vae, const gm_vae_losses *losses, gm_error *error) {
+    uint64_t step = gm_optimizer_steps(vae->optimizer[ENCODER]) + 1;
+    GM_REQUIRE(isfinite(losses->loss), error, GM_NONFINITE_ERROR,
+               "VAE: training diverged: at step %" PRIu64 " the loss is %g (reconstruction %g, kl %g); the weights "
+               "are those of the step before; try a lower learning rate",
+               step, printed(losses->loss), printed(losses->reconstruction), printed(losses->kl));
+    for (int i = 0; i < NETWORKS; i++) {
+        float peak = gm_network_gradient_peak(vae->network[i]);
+        GM_REQUIRE(peak <= GM_MAX_GRADIENT, error, GM_NONFINITE_ERROR,
+                   "VAE: training diverged: at step %" PRIu64 " the largest gradient of the %s is %g, above %g; the "
+                   "weights are those of the step before; try a lower learning rate",
+                   step, network_names[i], (double)peak, (double)GM_MAX_GRADIENT);
+    }
+    return GM_OK;
+}
+
+static void update(gm_vae *vae) {
+    for (int i = 0; i < NETWORKS; i++) {
+        gm_network *network = vae->network[i];
+        gm_network_commit(network);
+        gm_optimizer_update(vae->optimizer[i], gm_network_gradients(network), gm_network_parameters(network));
+    }
+}
+
+gm_status gm_vae_train_step(gm_vae *vae, const gm_images *x, const int64_t *labels, const float *noise,
+                            gm_vae_losses *losses, gm_error *error) {
+    GM_TRY(check_batch(vae, x, labels, error));
+    GM_TRY(gm_vae_reserve(vae, x->N, error));
+    if (!noise) {
+        gm_random_normal(&vae->noise, x->N * vae->config.latent_dim, vae->buffers.noise);
+        noise = vae->buffers.noise;
+    }
+    const float *h;
+    *losses = forward_piece(vae, x, 0, x->N, labels, noise, GM_TRAINING, &h);
+    backward(vae, x->N, noise, h);
+    GM_TRY(check_finite(vae, losses, error));
+    update(vae);
+    return GM_OK;
+}
+
+/* ---- Inference ---- */
+
+gm_status gm_vae_evaluate(gm_vae *vae, const gm_images *x, const int64_t *labels, uint64_t seed, gm_vae_losses *losses,
+                          gm_error *error) {
+    GM_TRY(check_batch(vae, x, labels, error));
+    GM_TRY(reserve_piece(vae, x->N, error));
+    gm_random random = {seed, evaluation_stream, 0};
+    gm_vae_losses total = {0, 0, 0};
+    for (int64_t start = 0; start < x->N; start += PIECE) {
+        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        const float *h;
+        gm_random_normal(&random, N * vae->config.latent_dim, vae->buffers.noise);
+        gm_vae_losses piece = forward_piece(vae, x, start, N, labels, vae->buffers.noise, 0, &h);
+        total.reconstruction += piece.reconstruction * (double)N;
+        total.kl += piece.kl * (double)N;
+    }
+    losses->reconstruction = total.reconstruction / (double)x->N;
+    losses->kl = total.kl / (double)x->N;
+    losses->loss = losses->reconstruction + (double)vae->config.beta * losses->kl;
+    return GM_OK;
+}
+
+gm_status gm_vae_encode(gm_vae *vae, const gm_images *x, const int64_t *labels, float *mean, float *logvar,
+                        gm_error *error) {
+    int64_t L = vae->config.latent_dim;
+    GM_TRY(check_batch(vae, x, labels, error));
+    GM_TRY(reserve_piece(vae, x->N, error));
+    for (int64_t start = 0; start < x->N; start += PIECE) {
+        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        const float *h = encode_piece(vae, x, start, N, labels, 0);
+        gm_copy_rows(N, L, h, 2 * L, mean + start * L, L);
+        gm_copy_rows(N, L, h + L, 2 * L, logvar + start * L, L);
+    }
+    return GM_OK;
+}
+
+gm_status gm_vae_decode(gm_vae *vae, int64_t N, const float *z, const int64_t *labels, float *images, gm_error *error) {
+    int64_t L = vae->config.latent_dim, D = L + vae->config.num_classes;
+    float scale = vae->signed_range ? 0.5f : 1.0f, shift = vae->signed_range ? 0.5f : 0.0f;
+    GM_TRY(check_labels(vae, N, labels, error));
+    if (N < 1) return GM_OK;
+    GM_TRY(reserve_piece(vae, N, error));
+    float *input = gm_network_input(vae->network[DECODER]);
+    for (int64_t start = 0; start < N; start += PIECE) {
+        int64_t piece = N - start < PIECE ? N - start : PIECE;
+        gm_copy_rows(piece, L, z + start * L, L, input, D);
+        place_labels(vae, piece, labels ? labels + start : NULL);
+        const float *drawn = gm_network_forward(vae->network[DECODER], piece, input, 0);
+        gm_kernels_active()->clamp_to_unit(piece * vae->image_size, drawn, scale, shift,
+                                           images + start * vae->image_size);
+    }
+    return GM_OK;
+}
+
+void gm_vae_prior(gm_vae *vae, int64_t N, const uint64_t *seed, float *z) {
+    gm_random seeded = {seed ? *seed : 0, GM_STREAM_SAMPLE, 0};
+    gm_random_normal(seed ? &seeded : &vae->sample, N * vae->config.latent_dim, z);
+}
+
+/* ---- State ---- */
+
+gm_optimizer *gm_vae_optimizer(gm_vae *vae, int network) { return vae->optimizer[network]; }
+
+gm_vae_streams gm_vae_get_streams(const gm_vae *vae) { return (gm_vae_streams){vae->noise.offset, vae->sample.offset}; }
+
+void gm_vae_set_streams(gm_vae *vae, gm_vae_streams streams) {
+    vae->noise.offset = streams.noise;
+    vae->sample.offset = streams.sample;
+}

@@ -1,0 +1,355 @@
+/* The plan of a network.
+ *
+ * Weights: one arena; trainable parameters first and without gaps, the others behind; gradients at the same offsets.
+ *
+ * Activations: for the largest batch, each layer has an output buffer and what it saves for backward; all share one
+ * workspace; two gradient buffers are used in turn. Two kinds of layers have no buffer: views (Flatten, Reshape), and
+ * an activation that the product before it, perhaps through views, applies in its epilogue. Backward, the activation's
+ * derivative is applied by the layer after it while it stores its input gradient (a gate), or else in place. */
+#include "network/network.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "kernels/arrays.h"
+#include "network/initialize.h"
+
+enum { NONE = -1, PREDICT_PIECE = 128 };
+
+typedef struct node {
+    gm_layer layer;
+    int applied;    /* index of the activation this layer applies for a later one, or NONE */
+    int applied_by; /* of an activation: index of the layer that applies it, or NONE */
+    int gate;       /* index of the activation whose derivative this layer applies to its dx, or NONE */
+    bool gated;     /* of an activation: some layer has it as its gate */
+    const float *x; /* input and output of the last forward */
+    float *y;
+} node;
+
+typedef struct place {
+    float *y, *saved; /* NULL where the layer has none */
+} place;
+
+typedef struct plan {
+    gm_arena arena;
+    int64_t capacity; /* samples */
+    place *places;    /* (count) */
+    float *input;     /* (capacity, in) */
+    float *workspace;
+    float *gradient[2]; /* (capacity, the largest layer input) */
+} plan;
+
+struct gm_network {
+    int count;
+    int first; /* the first layer with parameters: nobody needs gradients below it */
+    gm_shape input, output;
+    int64_t input_size, trainable, buffers;
+    float *parameters, *gradients;
+    gm_arena weights;
+    plan plan;
+    uint64_t seed, clock;
+    uint32_t stream;
+    unsigned flags; /* of the last forward */
+    node nodes[];
+};
+
+/* ---- Structure ---- */
+
+static bool is_activation(const node *n) { return n->layer.ops->activation != NULL; }
+
+/* The last layer before `index` that is not a view, or NONE. */
+static int before_views(const gm_network *network, int index) {
+    int i = index - 1;
+    while (i >= 0 && network->nodes[i].layer.ops->is_view) i--;
+    return i;
+}
+
+static void fuse(gm_network *network) {
+    for (int i = 0; i < network->count; i++) {
+        node *n = &network->nodes[i];
+        int b = before_views(network, i);
+        n->applied = n->applied_by = n->gate = NONE;
+        if (b == NONE) continue;
+        node *before = &network->nodes[b];
+        if (is_activation(n) && before->layer.ops->applies_act) {
+            n->applied_by = b;
+            before->applied = i;
+        }
+        if (n->layer.ops->applies_act && is_activation(before)) {
+            n->gate = b;
+            before->gated = true;
+        }
+    }
+}
+
+static gm_status create_layers(gm_network *network, const gm_layer_config *configs, gm_error *error) {
+    gm_shape shape = network->input;
+    network->first = network->count;
+    for (int i = 0; i < network->count; i++) {
+        gm_layer *layer = &network->nodes[i].layer;
+        GM_TRY(gm_layer_create(&configs[i], (uint64_t)i, &shape, layer, error));
+        shape = layer->out;
+        if (layer->parameter_count && network->first == network->count) network->first = i;
+    }
+    network->output = shape;
+    return GM_OK;
+}
+
+/* ---- Weights ---- */
+
+static gm_status count_weights(gm_network *network, gm_error *error) {
+    for (int i = 0; i < network->count; i++)
+        for (int k = 0; k < network->nodes[i].layer.parameter_count; k++) {
+            const gm_parameter *p = &network->nodes[i].layer.parameter[k];
+            *(p->trainable ? &network->trainable : &network->buffers) += p->count;
+            GM_REQUIRE(network->trainable + network->buffers <= GM_MAX_ELEMENTS, error, GM_OVERFLOW_ERROR,
+                       "network: more than %" PRId64 " parameters", GM_MAX_ELEMENTS);
+        }
+    return GM_OK;
+}
+
+static void lay_out_weights(gm_network *network, gm_arena *arena) {
+    network->parameters = gm_arena_floats(arena, network->trainable + network->buffers);
+    network->gradients = gm_arena_floats(arena, network->trainable);
+}
+
+static void place_weights(gm_network *network) {
+    int64_t trainable = 0, buffer = network->trainable;
+    for (int i = 0; i < network->count; i++)
+        for (int k = 0; k < network->nodes[i].layer.parameter_count; k++) {
+            gm_parameter *p = &network->nodes[i].layer.parameter[k];
+            int64_t *offset = p->trainable ? &trainable : &buffer;
+            p->value = network->parameters + *offset;
+            p->gradient = p->trainable ? network->gradients + *offset : NULL;
+            *offset += p->count;
+        }
+}
+
+static gm_status create_weights(gm_network *network, gm_error *error) {
+    GM_TRY(count_weights(network, error));
+    gm_arena measured = gm_arena_measuring();
+    lay_out_weights(network, &measured);
+    GM_TRY(gm_arena_create(&measured, &network->weights, "network parameters", error));
+    lay_out_weights(network, &network->weights);
+    place_weights(network);
+    for (int i = 0; i < network->count; i++)
+        gm_layer_initialize(&network->nodes[i].layer, network->seed, network->stream);
+    return GM_OK;
+}
+
+/* ---- The plan ---- */
+
+static bool owns_output(const node *n) { return !n->layer.ops->is_view && n->applied_by == NONE; }
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Run on a measuring arena, then on a placed one: the sizes are checked the first time. */
+static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, plan *p, gm_error *error) {
+    int64_t floats, widest = 0, workspace = 0;
+    p->capacity = N;
+    p->places = (place *)(void *)gm_arena_bytes(arena, network->count * (int64_t)sizeof(place));
+    GM_TRY(gm_size_multiply(N, network->input_size, &floats, "batch of inputs", error));
+    p->input = gm_arena_floats(arena, floats);
+    for (int i = 0; i < network->count; i++) {
+        const node *n = &network->nodes[i];
+        const gm_layer_ops *ops = n->layer.ops;
+        place at = {NULL, NULL};
+        GM_TRY(gm_size_multiply(N, n->layer.in_size, &floats, ops->name, error));
+        if (!ops->is_view) widest = larger(widest, floats);
+        GM_TRY(gm_size_multiply(N, n->layer.out_size, &floats, ops->name, error));
+        if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
+        if (ops->saved) at.saved = gm_arena_floats(arena, ops->saved(&n->layer, N));
+        if (ops->workspace) workspace = larger(workspace, ops->workspace(&n->layer, N));
+        if (p->places) p->places[i] = at;
+    }
+    p->workspace = gm_arena_floats(arena, workspace);
+    for (int i = 0; i < 2; i++) p->gradient[i] = gm_arena_floats(arena, widest);
+    return GM_OK;
+}
+
+gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
+    if (N <= network->plan.capacity) return GM_OK;
+    gm_arena measured = gm_arena_measuring();
+    plan p;
+    GM_TRY(lay_out(network, N, &measured, &p, error));
+    gm_arena arena;
+    GM_TRY(gm_arena_create(&measured, &arena, "activations of a network", error));
+    gm_status status = lay_out(network, N, &arena, &p, error);
+    if (status != GM_OK) {
+        gm_arena_free(&arena);
+        return status;
+    }
+    p.arena = arena;
+    gm_arena_free(&network->plan.arena);
+    network->plan = p;
+    return GM_OK;
+}
+
+/* ---- Life ---- */
+
+gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
+                            uint32_t stream, gm_network **network, gm_error *error) {
+    GM_REQUIRE(count >= 0, error, GM_VALUE_ERROR, "network: %d layers", count);
+    gm_network *n = calloc(1, sizeof *n + (size_t)count * sizeof n->nodes[0]);
+    GM_REQUIRE(n, error, GM_MEMORY_ERROR, "network: cannot allocate %d layers", count);
+    n->count = count;
+    n->input = *input;
+    n->seed = seed;
+    n->stream = stream;
+    gm_status status = gm_shape_size(input, &n->input_size, "input_shape", error);
+    if (status == GM_OK) status = create_layers(n, configs, error);
+    if (status == GM_OK) status = create_weights(n, error);
+    if (status != GM_OK) {
+        gm_network_free(n);
+        return status;
+    }
+    fuse(n);
+    *network = n;
+    return GM_OK;
+}
+
+void gm_network_free(gm_network *network) {
+    if (!network) return;
+    gm_arena_free(&network->plan.arena);
+    gm_arena_free(&network->weights);
+    free(network);
+}
+
+/* ---- Passes ---- */
+
+/* Whether layer i is the last activation and this forward leaves it out. */
+static bool left_out(const gm_network *network, int i) {
+    return (network->flags & GM_NO_LAST_ACT) && i == network->count - 1 && is_activation(&network->nodes[i]);
+}
+
+static gm_activation activation_of(const node *n) { return n->layer.ops->activation(&n->layer); }
+
+/* Dropout's blocks of one forward: a batch has at most 2^40 elements, so 2^38 blocks of four words. */
+static gm_random random_of(const gm_network *network, const gm_layer *layer) {
+    uint64_t stream = GM_STREAM_DROPOUT | (uint64_t)network->stream << 8 | layer->index << 32;
+    return (gm_random){network->seed, stream, network->clock << 38};
+}
+
+static gm_pass pass_of(const gm_network *network, int i, int64_t N) {
+    const node *n = &network->nodes[i];
+    return (gm_pass){.N = N,
+                     .training = (network->flags & GM_TRAINING) != 0,
+                     .x = n->x,
+                     .y = n->y,
+                     .saved = network->plan.places[i].saved,
+                     .workspace = network->plan.workspace,
+                     .random = random_of(network, &n->layer)};
+}
+
+static void forward_layer(gm_network *network, int i, int64_t N, const float *x) {
+    node *n = &network->nodes[i];
+    n->x = x;
+    if (!owns_output(n) || left_out(network, i)) {
+        n->y = (float *)(uintptr_t)x; /* the same memory; written by nobody but its owner */
+        return;
+    }
+    n->y = network->plan.places[i].y;
+    gm_pass pass = pass_of(network, i, N);
+    if (n->applied != NONE && !left_out(network, n->applied)) pass.act = activation_of(&network->nodes[n->applied]);
+    n->layer.ops->forward(&n->layer, &pass);
+}
+
+float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags) {
+    network->flags = flags;
+    for (int i = 0; i < network->count; i++) {
+        forward_layer(network, i, N, x);
+        x = network->nodes[i].y;
+    }
+    if (flags & GM_TRAINING) network->clock++;
+    return (float *)(uintptr_t)x;
+}
+
+/* The derivative of activation i, in place, unless a later layer's gate has seen to it. */
+static void backward_activation(const gm_network *network, int i, int64_t N, float *dy) {
+    const node *n = &network->nodes[i];
+    if (n->gated || left_out(network, i)) return;
+    gm_activate_backward(activation_of(n), N * n->layer.out_size, n->y, dy, dy);
+}
+
+static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx) {
+    node *n = &network->nodes[i];
+    gm_pass pass = pass_of(network, i, N);
+    pass.dy = dy;
+    pass.dx = dx;
+    if (n->gate != NONE) {
+        pass.gate = n->x;
+        pass.gate_act = activation_of(&network->nodes[n->gate]);
+    }
+    n->layer.ops->backward(&n->layer, &pass);
+}
+
+float *gm_network_backward(gm_network *network, int64_t N, float *dy, bool want_input_gradient) {
+    int lowest = want_input_gradient ? 0 : network->first, turn = 0;
+    for (int i = network->count - 1; i >= lowest; i--) {
+        const node *n = &network->nodes[i];
+        if (n->layer.ops->is_view) continue;
+        if (is_activation(n)) {
+            backward_activation(network, i, N, dy);
+            continue;
+        }
+        bool needed = want_input_gradient || i > lowest;
+        float *dx = needed ? network->plan.gradient[turn] : NULL;
+        turn = 1 - turn;
+        backward_layer(network, i, N, dy, dx);
+        dy = dx;
+    }
+    return want_input_gradient ? dy : NULL;
+}
+
+void gm_network_zero_gradients(gm_network *network) {
+    memset(network->gradients, 0, (size_t)network->trainable * sizeof(float));
+}
+
+void gm_network_commit(gm_network *network) {
+    for (int i = 0; i < network->count; i++) {
+        gm_layer *layer = &network->nodes[i].layer;
+        gm_pass pass = {.saved = network->plan.places[i].saved};
+        if (layer->ops->commit) layer->ops->commit(layer, &pass);
+    }
+}
+
+float gm_network_gradient_peak(const gm_network *network) { return gm_peak(network->trainable, network->gradients); }
+
+gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error) {
+    if (N <= 0) return GM_OK;
+    GM_TRY(gm_network_reserve(network, N < PREDICT_PIECE ? N : PREDICT_PIECE, error));
+    int64_t output_size;
+    GM_TRY(gm_shape_size(&network->output, &output_size, "network output", error));
+    for (int64_t start = 0; start < N; start += network->plan.capacity) {
+        int64_t piece = N - start < network->plan.capacity ? N - start : network->plan.capacity;
+        const float *out = gm_network_forward(network, piece, x + start * network->input_size, 0);
+        memcpy(y + start * output_size, out, (size_t)(piece * output_size) * sizeof(float));
+    }
+    return GM_OK;
+}
+
+/* ---- Looking in ---- */
+
+int gm_network_layer_count(const gm_network *network) { return network->count; }
+const gm_layer *gm_network_layer(const gm_network *network, int index) { return &network->nodes[index].layer; }
+const gm_shape *gm_network_input_shape(const gm_network *network) { return &network->input; }
+const gm_shape *gm_network_output_shape(const gm_network *network) { return &network->output; }
+
+gm_activation gm_network_last_activation(const gm_network *network) {
+    if (network->count == 0 || !is_activation(&network->nodes[network->count - 1]))
+        return (gm_activation){GM_LINEAR, 0};
+    return activation_of(&network->nodes[network->count - 1]);
+}
+
+int64_t gm_network_trainable(const gm_network *network) { return network->trainable; }
+int64_t gm_network_buffers(const gm_network *network) { return network->buffers; }
+float *gm_network_parameters(gm_network *network) { return network->parameters; }
+float *gm_network_gradients(gm_network *network) { return network->gradients; }
+int64_t gm_network_capacity(const gm_network *network) { return network->plan.capacity; }
+int64_t gm_network_plan_bytes(const gm_network *network) { return network->plan.arena.capacity; }
+float *gm_network_input(gm_network *network) { return network->plan.input; }
+uint64_t gm_network_clock(const gm_network *network) { return network->clock; }
+void gm_network_set_clock(gm_network *network, uint64_t clock) { network->clock = clock; }

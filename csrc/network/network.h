@@ -1,0 +1,63 @@
+/* An ordered list of layers on one parameter arena, one gradient arena and one activation plan. */
+#ifndef GM_NETWORK_NETWORK_H
+#define GM_NETWORK_NETWORK_H
+
+#include "layers/layer.h"
+
+typedef struct gm_network gm_network;
+
+/* Builds, plans for no batch yet, and initialises the weights from `seed` and `stream` (tells the networks of one
+ * model apart). `count` may be 0: the identity. */
+gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
+                            uint32_t stream, gm_network **network, gm_error *error);
+void gm_network_free(gm_network *network);
+
+int gm_network_layer_count(const gm_network *network);
+const gm_layer *gm_network_layer(const gm_network *network, int index);
+const gm_shape *gm_network_input_shape(const gm_network *network);
+const gm_shape *gm_network_output_shape(const gm_network *network);
+/* The activation of the last layer, GM_LINEAR when it is none. */
+gm_activation gm_network_last_activation(const gm_network *network);
+
+/* The trainable parameters in layer order, without gaps, and their gradients: (gm_network_trainable). They never
+ * move while the network lives. The others lie behind them: (gm_network_buffers) floats. */
+int64_t gm_network_trainable(const gm_network *network);
+int64_t gm_network_buffers(const gm_network *network);
+float *gm_network_parameters(gm_network *network);
+float *gm_network_gradients(gm_network *network);
+
+/* Makes room for batches of N; a smaller or equal batch later costs no allocation. On failure nothing changes. */
+gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error);
+int64_t gm_network_capacity(const gm_network *network);
+int64_t gm_network_plan_bytes(const gm_network *network);
+
+/* A buffer (capacity, input shape) to assemble inputs in. Moves with gm_network_reserve. */
+float *gm_network_input(gm_network *network);
+
+enum {
+    GM_TRAINING = 1,   /* batch statistics, dropout, and keep what backward needs */
+    GM_NO_LAST_ACT = 2 /* stop before the last layer, an activation: logits */
+};
+/* x (N, in) -> (N, out), valid until the next call. N <= capacity. x must stay for backward. */
+float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags);
+
+/* After gm_network_forward(GM_TRAINING) of the same N: dy (N, out), overwritten -> the input gradient (N, in), or
+ * NULL when not wanted. Adds to the gradients: call gm_network_zero_gradients first, or gather over several passes. */
+float *gm_network_backward(gm_network *network, int64_t N, float *dy, bool want_input_gradient);
+void gm_network_zero_gradients(gm_network *network);
+
+/* Takes over the moving statistics of the last training forward, with no other call that moves or overwrites its plan
+ * between. Apart from the forward, so that a step that fails changes nothing. */
+void gm_network_commit(gm_network *network);
+
+/* The largest |gradient|; infinity when one is not finite. */
+float gm_network_gradient_peak(const gm_network *network);
+
+/* Inference of any number of samples in pieces of at most the plan's batch: x (N, in) -> y (N, out). */
+gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error);
+
+/* Training forwards so far: the offset of the dropout streams. Saved and restored with the weights. */
+uint64_t gm_network_clock(const gm_network *network);
+void gm_network_set_clock(gm_network *network, uint64_t clock);
+
+#endif

@@ -1,0 +1,25 @@
+/* What the files of the extension share: the module's state and its two types. */
+#ifndef GM_PYTHON_MODULE_H
+#define GM_PYTHON_MODULE_H
+
+#include <Python.h>
+
+#include "network/network.h"
+
+typedef struct gmpy_state {
+    PyTypeObject *network_type;
+    PyTypeObject *vae_type;
+} gmpy_state;
+
+extern PyType_Spec gmpy_network_spec;
+extern PyType_Spec gmpy_vae_spec;
+
+/* genmodels._core.Network. Everything but the lock is touched only with the lock held; the core's arenas never move
+ * while the object lives, so arrays may look at them for as long as they hold a reference. */
+typedef struct gmpy_network {
+    PyObject_HEAD PyThread_type_lock lock;
+    gm_network *core;
+    int64_t pending; /* samples of the training forward that backward may follow; 0: none */
+} gmpy_network;
+
+#endif

@@ -1,0 +1,64 @@
+"""genmodels: small generative image models, trained fast on an ordinary CPU.
+
+>>> import genmodels as gm
+>>> (x, y), test = gm.datasets.load("strokes")
+>>> vae = gm.zoo.build("vae-keras")
+>>> vae.fit(x, epochs=2)
+>>> gm.plot.image_grid(vae.sample(25, seed=1))
+
+Submodules that most programs do not need (`datasets`, `plot`, `zoo`, `callbacks`) are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import layers, optimizers
+from ._system import cpu_info, get_num_threads, set_num_threads
+from .network import Network
+from .vae import VAE
+
+if TYPE_CHECKING:
+    from . import callbacks, datasets, plot, zoo
+    from .model import Model
+
+__version__ = "0.1.0"
+
+_LAZY = ("callbacks", "datasets", "plot", "zoo")
+
+__all__ = [
+    "VAE",
+    "Network",
+    "callbacks",
+    "cpu_info",
+    "datasets",
+    "get_num_threads",
+    "layers",
+    "load",
+    "optimizers",
+    "plot",
+    "set_num_threads",
+    "zoo",
+]
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model that `save` wrote to `path`: weights, optimizer, random streams, history, place in an interrupted fit.
+
+    OSError where the file cannot be read, ValueError where it is damaged, cut short or no model of ours.
+    """
+    from .checkpoint import load
+
+    return load(path)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,39 @@
+"""Threads and processor, as users ask for them."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from . import _core
+from . import _validate as check
+
+MAX_THREADS = 256
+
+
+def set_num_threads(n: int) -> None:
+    """Use up to n threads, 1..256, from now on, in the whole process. Results do not depend on it."""
+    _core.set_num_threads(check.integer(n, "number of threads", 1, MAX_THREADS))
+
+
+def get_num_threads() -> int:
+    """Threads in use: GENMODELS_NUM_THREADS at first, or the processors this process may run on."""
+    return _core.get_num_threads()
+
+
+def cpu_info() -> dict[str, Any]:
+    """What computes here.
+
+    cpu: the processor's name; isa: the instruction set of the kernels in use; isa_available: those that could be, which
+    GENMODELS_ISA chooses from; isa_machine: the best the processor has; threads; compiler.
+    """
+    return {"cpu": _processor_name(), **_core.cpu_info()}
+
+
+def _processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return next(iter(names), platform.processor() or platform.machine())

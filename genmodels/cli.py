@@ -1,0 +1,237 @@
+"""The `genmodels` command. Results go to standard output, progress and errors to standard error.
+
+Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import genmodels as gm
+
+from . import datasets, plot, run, zoo
+
+_USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
+# What `train` takes for settings not given, unless --recipe says to take the model's own.
+_DEFAULTS = {"data": "strokes", "epochs": 10, "batch_size": 128, "seed": 0, "limit": None}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader has gone; without this Python complains once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except _USER_ERRORS as error:
+        return _fail(_one_line(error), 2 if isinstance(error, run.RunExistsError) else 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="genmodels", description="Train and study small generative image models.")
+    parser.add_argument("--version", action="version", version=f"genmodels {gm.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_train, _add_sample, _add_evaluate, _add_info):
+        add(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=command)
+    parser.add_argument("--threads", type=_whole(1), metavar="T", help="number of threads (default: all cores)")
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add(commands, "train", _train, "train a model of the zoo and write model, history, pictures and report")
+    parser.add_argument("name", metavar="NAME", choices=zoo.names(), help=f"one of {', '.join(zoo.names())}")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
+    parser.add_argument(
+        "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
+    )
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
+    )
+    parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs in all (default: 10)")
+    parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
+    parser.add_argument(
+        "--seed", type=_whole(0), metavar="S", help="seed of weights, noise and data order (default: 0)"
+    )
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
+    parser.add_argument(
+        "--recipe", action="store_true", help="take what is not given from the model's published recipe"
+    )
+    parser.add_argument("--budget", type=_seconds, metavar="T", help="end in good order after 90s, 30m or 2h")
+    parser.add_argument(
+        "--checkpoint-every", type=_whole(1), default=1, metavar="K", help="epochs between checkpoints (default: 1)"
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--resume", dest="mode", action="store_const", const="resume", help="go on with the run in DIR")
+    mode.add_argument(
+        "--overwrite", dest="mode", action="store_const", const="overwrite", help="replace the run in DIR by a new one"
+    )
+
+
+def _add_sample(commands: Any) -> None:
+    parser = _add(commands, "sample", _sample, "draw images from a trained model")
+    parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
+    parser.add_argument("--n", type=_whole(1), default=25, metavar="N", help="number of images (default: 25)")
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="seed of the noise (default: 0)")
+    parser.add_argument(
+        "--labels", type=_integers, metavar="L,L", help="classes, repeated in turn (conditional models)"
+    )
+    parser.add_argument("--out", type=Path, default=Path(run.SAMPLES), metavar="PNG", help="default: samples.png")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add(commands, "evaluate", _evaluate, "print the losses of a trained model on the test images")
+    parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
+    parser.add_argument("--data", metavar="D", choices=datasets.names(), help="default: the one the run was trained on")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the data sets lie")
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
+
+
+def _add_info(commands: Any) -> None:
+    parser = _add(commands, "info", _info, "print version, CPU, kernels and threads, or what a model file holds")
+    parser.add_argument("model", type=Path, nargs="?", metavar="RUN_OR_FILE")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    _log_to_stderr()
+    given = {name: getattr(arguments, name) for name in ("data", "epochs", "batch_size", "seed", "limit")}
+    recipe = {name: zoo.recipe(arguments.name)[name] for name in ("data", "epochs", "batch_size")}
+    defaults = {**_DEFAULTS, **(recipe if arguments.recipe else {})}
+    work = run.Run.open(
+        arguments.out, {"model": arguments.name, **given}, defaults, arguments.mode or "new", arguments.data_root
+    )
+    if work.finished():
+        print(f"nothing to do: all {work.settings.epochs} epochs are trained")
+        return _print_paths(work)
+    return _report_outcome(work, work.train(arguments.checkpoint_every, arguments.budget), arguments.budget)
+
+
+def _report_outcome(work: run.Run, outcome: run.Outcome, budget: float | None) -> int:
+    done = f"after {outcome.epochs} of {work.settings.epochs} epochs; --resume goes on"
+    if outcome.stopped:
+        return _fail(f"interrupted {done}", 130)
+    if not outcome.finished:
+        print(f"the budget of {budget:g} s is spent {done}")
+    if outcome.missing:
+        print(f"left out for lack of matplotlib (pip install 'genmodels[plot]'): {', '.join(outcome.missing)}")
+    _print_losses(outcome.test)
+    return _print_paths(work)
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    model = gm.load(run.find_model(arguments.model))
+    labels = run.sample_labels(model, arguments.n)
+    if arguments.labels is not None:
+        labels = np.resize(np.array(arguments.labels, np.int64), arguments.n)
+    images = model.sample(arguments.n, labels=labels, seed=arguments.seed)
+    columns = math.ceil(math.sqrt(arguments.n))
+    plot.save_grid(images, arguments.out, rows=math.ceil(arguments.n / columns), columns=columns)
+    print(f"picture: {arguments.out}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    model = gm.load(run.find_model(arguments.model))
+    data = arguments.data or run.trained_on(arguments.model)
+    if data is None:
+        raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
+    _, (x, y) = datasets.load(data, root=arguments.data_root)
+    _print_losses(model.evaluate(*run.inputs(model, x[: arguments.limit], y[: arguments.limit])))
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    if arguments.model is not None:
+        return _info_of_model(run.find_model(arguments.model))
+    rows = {"genmodels": gm.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    for name, value in {**rows, **gm.cpu_info(), "threads": gm.get_num_threads()}.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        print(f"{name + ':':<16}{shown}")
+    return 0
+
+
+def _info_of_model(path: Path) -> int:
+    model = gm.load(path)
+    print(f"{path}: {model.family}, {len(model.history)} epochs trained")
+    for name, network in model.networks.items():
+        print(f"{name + ':':<16}{network.parameter_count:,} parameters")
+    print(model.summary())
+    return 0
+
+
+def _print_losses(losses: Mapping[str, float]) -> None:
+    for name, value in losses.items():
+        print(f"test {name}: {value:.3f}")
+
+
+def _print_paths(work: run.Run) -> int:
+    print(f"model:   {work.folder / run.MODEL}")
+    print(f"picture: {work.folder / run.SAMPLES}")
+    print(f"report:  {work.folder / run.REPORT}")
+    return 0
+
+
+def _set_threads(count: int | None) -> None:
+    if count is not None:
+        gm.set_num_threads(count)
+
+
+def _log_to_stderr() -> None:
+    """Shows the library's one line an epoch when no progress bar does."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"genmodels: {'' if code == 130 else 'error: '}{message}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        return value
+
+    return integer
+
+
+def _integers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"must be a time such as 90s, 30m or 2h, not {text!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

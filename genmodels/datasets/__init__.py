@@ -1,0 +1,143 @@
+"""Data sets as NumPy arrays: MNIST, Fashion-MNIST, CIFAR-10, and strokes, digits that the library draws itself.
+
+>>> (x_train, y_train), (x_test, y_test) = load("mnist")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .._files import replacing
+from . import cache, idx, reading, search, strokes
+from .reading import Split
+from .sources import SOURCES, STROKES, Source
+
+__all__ = ["info", "load", "names", "strokes"]
+
+
+def load(
+    name: str, root: str | os.PathLike[str] | None = None, download: bool = True, verify: bool = True
+) -> tuple[Split, Split]:
+    """Load a data set, from disk if it is there.
+
+    The files may be gzipped or plain, under any of their usual names, in ``<root>/<name>/`` or in ``root`` itself.
+    Without ``root`` the folder named by the environment variable GENMODELS_DATA is searched, which is never written to,
+    then the user's cache folder (``$XDG_CACHE_HOME/genmodels``, else ``~/.cache/genmodels``, on macOS
+    ``~/Library/Caches/genmodels``, on Windows ``%LOCALAPPDATA%\\genmodels``). A set that is nowhere is downloaded into
+    ``root`` or the cache folder, as ``<name>/``. ``strokes`` needs no network: it is drawn, and kept there.
+
+    Args:
+        name: ``mnist``, ``fashion_mnist``, ``cifar10`` (the binary version; pickles are never read) or ``strokes``.
+        root: a folder with the files.
+        download: get what is missing from the set's mirrors; ``False`` never touches the network.
+        verify: hold the files' content against the published SHA-256; ``False`` takes any file of the right layout.
+            What is downloaded is always verified.
+
+    Returns:
+        ``(x_train, y_train), (x_test, y_test)``: images ``(N, H, W, C)`` uint8 and labels ``(N,)`` uint8, fresh arrays.
+
+    Raises:
+        TypeError: ``name`` is no string or ``root`` no path.
+        ValueError: an unknown name; a file that is damaged, foreign, or not the published one.
+        OSError: files missing (FileNotFoundError), unreadable, or a download that every mirror failed (its message
+            gives the reasons).
+    """
+    source = _source(name)
+    places = search.places(root)
+    if source is STROKES:
+        return _strokes(places, root is not None, download, verify)
+    found = _found(source, places)
+    if found is None:
+        search.refuse_pickles(source, places)
+        if not download:
+            raise FileNotFoundError(search.not_found(source, places) + "; download=True fetches it")
+        found = _downloaded(source, places)
+    return reading.read(source, found, verify)
+
+
+def names() -> list[str]:
+    """The names `load` takes."""
+    return list(SOURCES)
+
+
+def info(name: str) -> dict[str, Any]:
+    """What a data set is: a dict with ``name, title, image_shape, train, test, classes, homepage, licence``.
+
+    ``image_shape`` is (height, width, channels), ``train`` and ``test`` are numbers of images, ``classes`` the labels'
+    names in the order of their numbers.
+    """
+    source = _source(name)
+    counts = [file.items for file in source.files if "labels" not in file.name]
+    return {
+        "name": source.name,
+        "title": source.title,
+        "image_shape": source.image_shape,
+        "train": sum(counts[:-1]),
+        "test": counts[-1],
+        "classes": source.classes,
+        "homepage": source.homepage,
+        "licence": source.licence,
+    }
+
+
+def _source(name: str) -> Source:
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {type(name).__name__}")
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+def _found(source: Source, places: list[Path]) -> dict[str, Path] | None:
+    """The files of the first place that has them all."""
+    for place in places:
+        found = search.find(source, place)
+        if not search.missing(source, found):
+            return found
+    return None
+
+
+def _downloaded(source: Source, places: list[Path]) -> dict[str, Path]:
+    """Fetch what is missing, unless another process has done it while we waited for the lock."""
+    from . import download
+
+    folder = places[-1] / source.name
+    try:
+        with cache.locked(folder):
+            missing = search.missing(source, search.find(source, folder.parent))
+            if missing:
+                download.fetch(source, missing, folder)
+    except download.DownloadError as error:
+        raise download.DownloadError(f"{search.not_found(source, places)}; {error}") from None
+    return search.find(source, folder.parent)
+
+
+def _strokes(places: list[Path], own: bool, keep: bool, verify: bool) -> tuple[Split, Split]:
+    """From disk, or drawn now and kept. A damaged copy in the user's cache is drawn again, any other one refused."""
+    found = _found(STROKES, places)
+    if found is not None:
+        cached = not own and all(path.is_relative_to(places[-1]) for path in found.values())
+        try:
+            return reading.read(STROKES, found, verify)
+        except (ValueError, OSError):
+            if not cached:
+                raise
+    images, labels = strokes.generate(sum(file.items for file in STROKES.files[::2]))
+    train = STROKES.files[0].items
+    splits = (images[:train], labels[:train]), (images[train:], labels[train:])
+    if keep:
+        with suppress(OSError):  # a cache that cannot be written costs the next caller a few seconds
+            _keep(splits, places[-1] / STROKES.name)
+    return splits
+
+
+def _keep(splits: tuple[Split, Split], folder: Path) -> None:
+    arrays = [array.reshape(array.shape[:3]) if array.ndim == 4 else array for split in splits for array in split]
+    with cache.locked(folder):
+        for file, array in zip(STROKES.files, arrays, strict=True):
+            with replacing(folder / file.name) as stream:
+                stream.write(idx.header(array.shape))
+                stream.write(array.tobytes())

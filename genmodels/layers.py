@@ -1,0 +1,267 @@
+"""The layers: immutable descriptions. `Network` gives them weights.
+
+Shapes are without the batch axis; images are (H, W, C). Sizes, strides and paddings take an int or a pair (rows,
+columns) and are stored as pairs. Objects compare by value, print as the call that makes them, and are checked when
+made: TypeError for the wrong kind of value, ValueError for one out of bounds, OverflowError for a size beyond 2^40.
+
+`padding` of the convolutions is
+- "valid": none;
+- "same": TensorFlow's. Conv2D: out = ceil(in / stride), an odd pixel of zeros at the bottom and right.
+  Conv2DTranspose: out = in * stride, the exact gradient of the same-padded convolution of that size;
+- an int or pair p: symmetric zeros, as in PyTorch.
+
+`kernel_initializer` is "glorot_uniform" (Glorot and Bengio 2010) or "he_normal" (He et al. 2015); biases start at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import _validate as check
+
+__all__ = [
+    "BatchNorm",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "LeakyReLU",
+    "ReLU",
+    "Reshape",
+    "Sigmoid",
+    "Tanh",
+    "from_dict",
+]
+
+Pair = tuple[int, int]
+INITIALIZERS = ("glorot_uniform", "he_normal")
+MAX_RANK = 4
+"""Axes of a sample, at most."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Base class of the layers."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"kind": "Dense", "units": 10, ...}`: JSON values, for saving."""
+        return {"kind": type(self).__name__, **asdict(self)}
+
+    def _core_config(self) -> dict[str, Any]:
+        """What the core reads; fields of other layers are left out."""
+        return self.to_dict()
+
+    def _set(self, name: str, value: Any) -> None:
+        """Store a normalised field, while the frozen object is being made."""
+        object.__setattr__(self, name, value)
+
+    def _name(self, field: str) -> str:
+        return f"{type(self).__name__}: {field}"
+
+    def _set_size(self, name: str) -> None:
+        self._set(name, check.integer(getattr(self, name), self._name(name), 1))
+
+    def _set_pair(self, name: str, low: int) -> None:
+        self._set(name, check.pair(getattr(self, name), self._name(name), low))
+
+    def _set_number(self, name: str, low: float, high: float, *, open_high: bool = False) -> None:
+        self._set(name, check.number(getattr(self, name), self._name(name), low, high, open_high=open_high))
+
+
+class _Weighted(Layer):
+    """What all layers with a kernel share. The dataclasses themselves list the fields, in their own order."""
+
+    use_bias: bool
+    kernel_initializer: str
+
+    def _check_weights(self) -> None:
+        self._set("use_bias", check.flag(self.use_bias, self._name("use_bias")))
+        check.choice(self.kernel_initializer, self._name("kernel_initializer"), INITIALIZERS)
+
+
+@dataclass(frozen=True)
+class Dense(_Weighted):
+    """Every output a weighted sum of all inputs: (in,) -> (units,).
+
+    Weights: kernel (in, units), bias (units,). units >= 1.
+    """
+
+    units: int
+    use_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        self._set_size("units")
+        self._check_weights()
+
+
+class _Convolution(_Weighted):
+    """What the two convolutions share."""
+
+    filters: int
+    kernel_size: int | Pair
+    strides: int | Pair
+    padding: str | int | Pair
+
+    def _set_geometry(self) -> None:
+        self._set_size("filters")
+        self._set_pair("kernel_size", 1)
+        self._set_pair("strides", 1)
+        if isinstance(self.padding, str):
+            if self.padding not in ("same", "valid"):
+                message = f"is {self.padding!r}, must be 'same', 'valid', an int or a pair"
+                raise ValueError(f"{self._name('padding')} {message}")
+        else:
+            self._set_pair("padding", 0)
+        self._check_weights()
+
+    def _core_config(self) -> dict[str, Any]:
+        config = self.to_dict()
+        if not isinstance(self.padding, str):
+            config.update(padding="explicit", pad=self.padding)
+        return config
+
+
+@dataclass(frozen=True)
+class Conv2D(_Convolution):
+    """2-D convolution (cross-correlation): (H, W, in) -> (P, Q, filters).
+
+    P = floor((H + 2p - k) / stride) + 1 for padding p ("valid": 0), ceil(H / stride) for "same".
+    Weights: kernel (kh, kw, in, filters), bias (filters,). filters, kernel_size, strides >= 1, padding >= 0.
+    """
+
+    filters: int
+    kernel_size: int | Pair
+    strides: int | Pair = 1
+    padding: str | int | Pair = "valid"
+    use_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        self._set_geometry()
+
+
+@dataclass(frozen=True)
+class Conv2DTranspose(_Convolution):
+    """Transposed 2-D convolution, a convolution's gradient: (P, Q, in) -> (H, W, filters).
+
+    H = (P - 1) * stride + k - 2p + output_padding for padding p ("valid": 0), P * stride for "same".
+    Weights: kernel (kh, kw, filters, in), bias (filters,). filters, kernel_size, strides >= 1, padding >= 0,
+    0 <= output_padding < stride, and other than 0 only with a padding given as a number.
+    """
+
+    filters: int
+    kernel_size: int | Pair
+    strides: int | Pair = 1
+    padding: str | int | Pair = "valid"
+    output_padding: int | Pair = 0
+    use_bias: bool = True
+    kernel_initializer: str = "glorot_uniform"
+
+    def __post_init__(self) -> None:
+        self._set_geometry()
+        self._set_pair("output_padding", 0)
+        self._check_output_padding()
+
+    def _check_output_padding(self) -> None:
+        extra, strides = self.output_padding, self.strides
+        if any(e >= s for e, s in zip(extra, strides, strict=True)):  # type: ignore[arg-type]  # pairs by now
+            raise ValueError(f"{self._name('output_padding')} is {extra}, must be below the strides {strides}")
+        if isinstance(self.padding, str) and extra != (0, 0):
+            raise ValueError(f"{self._name('output_padding')} is {extra}, must be 0 with padding={self.padding!r}")
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Batch normalisation (Ioffe and Szegedy 2015) over every axis but the last: (..., C) -> (..., C).
+
+    Training: by the batch's mean and biased variance, and the moving statistics take `momentum` of the batch's
+    (unbiased) ones. Inference: by the moving statistics.
+    Weights: gamma, beta (C,), moving_mean, moving_var (C,), the last two not trained. momentum in [0, 1],
+    epsilon in [1e-12, 1].
+    """
+
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        self._set_number("momentum", 0.0, 1.0)
+        self._set_number("epsilon", 1e-12, 1.0)
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(x, 0)."""
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Layer):
+    """x for x >= 0, negative_slope * x below. negative_slope in [0, 1e6]."""
+
+    negative_slope: float = 0.2
+
+    def __post_init__(self) -> None:
+        self._set_number("negative_slope", 0.0, 1e6)
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """The hyperbolic tangent, into [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """The logistic function 1 / (1 + exp(-x)), into [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Training: every value is zeroed with probability `rate`, the others are divided by 1 - rate (inverted dropout,
+    Srivastava et al. 2014). Inference: the identity. rate in [0, 1)."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        self._set_number("rate", 0.0, 1.0, open_high=True)
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(H, W, C) -> (H * W * C,), in memory order."""
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """Any shape -> `shape`, of the same size, in memory order. 1 to 4 axes, each >= 1."""
+
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self._set("shape", check.shape(self.shape, self._name("shape"), range(1, MAX_RANK + 1)))
+
+
+KINDS: dict[str, type[Layer]] = {
+    kind.__name__: kind
+    for kind in (
+        Dense,
+        Conv2D,
+        Conv2DTranspose,
+        BatchNorm,
+        ReLU,
+        LeakyReLU,
+        Tanh,
+        Sigmoid,
+        Dropout,
+        Flatten,
+        Reshape,
+    )
+}
+
+
+def from_dict(values: Mapping[str, Any]) -> Layer:
+    """The inverse of `Layer.to_dict`. ValueError for unknown kinds and for unknown or missing fields."""
+    return check.from_dict(values, KINDS, "layer")

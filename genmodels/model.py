@@ -1,0 +1,173 @@
+"""What every model family shares: named weights, fit, save."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .training.history import History
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .training.callbacks import Callback
+    from .training.loop import Data
+    from .training.position import Position
+
+FAMILIES: dict[str, type[Model]] = {}
+"""The model families by name, for `genmodels.load`. Defining a subclass with a `family` enters it."""
+
+
+class Model:
+    """Base class of the generative models; a family adds its networks, its training step and its sampling.
+
+    Attributes:
+        family: name of the family, as saved files carry it ("VAE").
+        networks: the networks by name, in the order of the data's way through them.
+        seed: the seed of initial weights, data order and noise.
+        history: losses of all fits so far; it is saved with the model.
+        recipe: the published training settings of a zoo model (data, epochs, batch_size, image_size), else None.
+        stop_training: a callback sets it to True to end the fit after the step in hand; `fit(resume=True)` goes on.
+    """
+
+    family: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.family:
+            FAMILIES[cls.family] = cls
+
+    def __init__(self, networks: Mapping[str, Network], seed: int) -> None:
+        self.networks: dict[str, Network] = dict(networks)
+        self.seed = seed
+        self.history = History()
+        self.recipe: dict[str, Any] | None = None
+        self.stop_training = False
+        self._position: Position | None = None
+
+    # ---- what a family provides -------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON values; layers as `{"kind": "Conv2D", **fields}`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Model:
+        """The inverse of `config`: a new model with fresh weights. ValueError or TypeError for an unfit config."""
+        raise NotImplementedError
+
+    def train_step(self, x: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
+        """One optimizer step (or round of steps) on a batch; the losses before it, averaged over the batch."""
+        raise NotImplementedError
+
+    def evaluate(self, x: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
+        """The losses on held-out images, in inference mode."""
+        raise NotImplementedError
+
+    def sample(self, n: int, labels: np.ndarray | None = None, seed: int | None = None) -> np.ndarray:
+        """New images (n, H, W, C), float32 in [0, 1]."""
+        raise NotImplementedError
+
+    def _check_data(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """x and y as train_step wants them, every value checked; raises and changes nothing where they are unfit."""
+        raise NotImplementedError
+
+    def _optimizer_tensors(self) -> dict[str, np.ndarray]:
+        """Live views of the optimizer state, "optimizer.encoder.m" and so on."""
+        raise NotImplementedError
+
+    def _counters(self) -> dict[str, int]:
+        """Optimizer steps, positions of the random streams, clocks of the networks: all that resuming needs."""
+        raise NotImplementedError
+
+    def _set_counters(self, counters: Mapping[str, int]) -> None:
+        """The inverse of `_counters`. ValueError for missing, unknown or impossible counters."""
+        raise NotImplementedError
+
+    # ---- shared -------------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Live, writable float32 views of all weights and moving statistics: "encoder.0.kernel" and so on."""
+        return {
+            f"{network_name}.{name}": view
+            for network_name, network in self.networks.items()
+            for name, view in network.weights.items()
+        }
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable parameters of all networks together."""
+        return sum(network.parameter_count for network in self.networks.values())
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a fit was begun and not finished, so that `fit(resume=True)` has something to do."""
+        return self._position is not None and not self._position.finished
+
+    def summary(self) -> str:
+        """A table of every network's layers, output shapes and parameter counts."""
+        parts = [f"{name}\n{network.summary()}" for name, network in self.networks.items()]
+        return "\n\n".join([*parts, f"{self.family}: {self.parameter_count:,} trainable parameters in all"])
+
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray | None = None,
+        epochs: int = 1,
+        batch_size: int = 128,
+        validation_data: Data | None = None,
+        callbacks: Iterable[Callback] | Callback = (),
+        verbose: str = "auto",
+        resume: bool = False,
+    ) -> History:
+        """Train for `epochs` more epochs and return the history of the model.
+
+        The whole of x, y and the validation data is checked before the first step. Every epoch visits every image
+        once, in an order drawn from the model's seed; the last batch of an epoch may be a short one. The same seed,
+        data and calls give the same weights, bit for bit, for any number of threads.
+
+        Args:
+            x: images (N, H, W, C), uint8 or float32 in [0, 1].
+            y: integer labels (N,) of a conditional model.
+            epochs: number of passes over x, at least 1.
+            batch_size: images a step, at least 1; more than N means one step an epoch.
+            validation_data: images, or a pair (images, labels); evaluated after every epoch, as "val_" losses.
+            callbacks: see `genmodels.callbacks`.
+            verbose: "progress" (a tqdm bar), "log" (a line an epoch to the logger "genmodels", level INFO), "silent",
+                or "auto": a bar where tqdm is installed and stderr is a terminal or a notebook, else "log".
+            resume: finish the fit that was interrupted, with its epochs and batch size, in this model or in the one a
+                checkpoint was loaded from. The result has the bits of a fit never interrupted. `epochs` and
+                `batch_size` are left at their defaults or given as they were; x, y and validation_data are the same
+                as then. A fit that was already finished returns at once. Without resume an interrupted fit is given up.
+
+        Ctrl-C ends the fit after the step in hand: the history comes back with `interrupted` set, the half epoch is
+        not in it, and `fit(resume=True)` goes on. A second Ctrl-C raises KeyboardInterrupt at once; that fit can
+        only be resumed from an earlier checkpoint.
+
+        Returns:
+            `self.history`, of all fits so far; its epochs are numbered on.
+
+        Raises:
+            ValueError: values, shapes or labels out of range; or resume=True without a fit to resume or with other
+                settings or data.
+            TypeError: wrong dtypes.
+            FloatingPointError: a loss or gradient became NaN or infinite. The weights stay the last finite ones.
+        """
+        from .training.loop import fit
+
+        return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file in the safetensors format, from which `genmodels.load` restores all of it:
+        weights, optimizer, random streams, history and the place in an interrupted fit.
+
+        The file appears under its name only when it is complete; a failure leaves what was there before.
+        OSError where it cannot be written, ValueError where a weight is not finite.
+        """
+        from .checkpoint import save
+
+        save(self, path)

@@ -1,0 +1,164 @@
+"""An ordered list of layers with weights: forward, backward, and live views of what they use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from . import _validate as check
+from .layers import MAX_RANK, Layer
+
+__all__ = ["Network"]
+
+_weights_limit: ContextVar[int | None] = ContextVar("weights_limit", default=None)
+
+
+@contextmanager
+def weights_at_most(limit: int) -> Iterator[None]:
+    """Within the block a network of more weights is refused, by a ValueError, before it allocates any. For files, which
+    may ask for networks that they hold no weights for."""
+    token = _weights_limit.set(limit)
+    try:
+        yield
+    finally:
+        _weights_limit.reset(token)
+
+
+class Network:
+    """Layers applied one after the other, with their weights, gradients and moving statistics.
+
+    Args:
+        layers: objects of `genmodels.layers`, in the order of the data's way; none at all is the identity.
+        input_shape: shape of one sample, without the batch axis: (H, W, C) of an image.
+        seed: of the initial weights and dropout masks, 0..2^64-1. The same seed gives the same bits.
+        stream: tells networks apart that share a seed, 0..2^32-1.
+
+    Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,
+    except the views of weights, gradients and parameters: those are live and writable, and keep the network alive.
+    Methods may be called from several threads; one computes at a time.
+
+    Raises ValueError for a layer that does not fit the one before it, TypeError for what is no layer, OverflowError
+    or MemoryError for sizes beyond the machine.
+
+    >>> net = Network([L.Conv2D(64, 5, strides=2, padding="same"), L.Flatten(), L.Dense(1)], input_shape=(28, 28, 1))
+    >>> net.forward(np.zeros((3, 28, 28, 1), np.float32)).shape
+    (3, 1)
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer], input_shape: tuple[int, ...], seed: int = 0, *, stream: int = 0
+    ) -> None:
+        self._layers = as_layers(layers, "layers")
+        shape = check.shape(input_shape, "input_shape", range(1, MAX_RANK + 1))
+        configs = tuple(layer._core_config() for layer in self._layers)
+        stream = check.integer(stream, "stream", 0, 2**32 - 1)
+        limit = _weights_limit.get()
+        if limit is not None and (count := _core.Network.count(configs, shape)) > limit:
+            raise ValueError(f"the layers need {count:,} weights, at most {limit:,} are there")
+        self._core = _core.Network(configs, shape, check.seed(seed), stream)
+        tensors = self._core.tensors()
+        self._weights = MappingProxyType({name: value for name, value, _ in tensors})
+        self._gradients = MappingProxyType({name: grad for name, _, grad in tensors if grad is not None})
+
+    # ---- what it is -------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, as given."""
+        return self._layers
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample going in, without the batch axis."""
+        return self._core.input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one sample coming out, without the batch axis."""
+        return self._core.output_shape
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable parameters."""
+        return int(self._core.parameters.size)
+
+    # ---- weights ----------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """All weights and moving statistics by name, "<layer index>.<name>": live views; write with `[...] =`."""
+        return self._weights
+
+    @property
+    def gradients(self) -> Mapping[str, np.ndarray]:
+        """The gradients of the trainable weights by the same names: live views."""
+        return self._gradients
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """The trainable weights in layer order, one live 1-D view (parameter_count,)."""
+        return self._core.parameters
+
+    @property
+    def parameter_gradients(self) -> np.ndarray:
+        """Their gradients, one live 1-D view (parameter_count,)."""
+        return self._core.gradients
+
+    # ---- computing --------------------------------------------------------------------------------
+
+    def forward(self, x: Any, training: bool = False) -> np.ndarray:
+        """The output (N, *output_shape), float32, for x (N, *input_shape).
+
+        With training=True batch normalisation uses the batch and moves its moving statistics, dropout drops, and one
+        `backward` may follow. TypeError for another dtype than float32 and float64, ValueError for another shape.
+        """
+        training = check.flag(training, "training")
+        return self._core.forward(check.floats(x, self.input_shape, "x"), training)
+
+    def backward(self, dy: Any) -> np.ndarray:
+        """The gradient for x (N, *input_shape) of the last forward(x, training=True), for that of its output,
+        dy (N, *output_shape). Overwrites `gradients`, summed over the batch.
+
+        ValueError where no training forward went before, or anything else came between, or for another shape.
+        """
+        own = np.array(check.floats(dy, self.output_shape, "dy"))  # the core works in it
+        return self._core.backward(own)
+
+    # ---- looking ----------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """A table of the layers: index and layer, output shape, trainable parameters. It is returned, not printed."""
+        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "")]
+        for index, (layer, (_, shape, count)) in enumerate(zip(self._layers, self._core.layers(), strict=True)):
+            rows.append((f"{index} {layer!r}", str(shape), f"{count:,}"))
+        return format_table([*rows, ("total", "", f"{self.parameter_count:,}")])
+
+    def __repr__(self) -> str:
+        return f"Network({list(self._layers)!r}, input_shape={self.input_shape})"
+
+
+def as_layers(layers: Any, name: str) -> tuple[Layer, ...]:
+    """A tuple of the layers; TypeError for what is none."""
+    if not isinstance(layers, Iterable) or isinstance(layers, (str, bytes, Mapping)):
+        raise TypeError(f"{name} must be a list of layers, not {layers!r}")
+    result = tuple(layers)
+    for index, layer in enumerate(result):
+        if not isinstance(layer, Layer) or type(layer) is Layer:
+            hint = " (the class, not an object: call it)" if isinstance(layer, type) else ""
+            raise TypeError(f"{name}[{index}] is {layer!r}, not a layer{hint}")
+    return result
+
+
+def format_table(rows: list[tuple[str, str, str]], width: int = 60) -> str:
+    """Columns side by side, the last one to the right; a rule under the first row and above the last."""
+    cells = [(left if len(left) <= width else left[: width - 3] + "...", middle, right) for left, middle, right in rows]
+    first, second, third = (max(len(row[column]) for row in cells) for column in range(3))
+    lines = [f"{a:<{first}}  {b:<{second}}  {c:>{third}}" for a, b, c in cells]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -1,0 +1,64 @@
+"""Where the pictures are drawn: matplotlib, fetched only when a picture is asked for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .._files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Ten colours found by search: any two differ by at least 32 CIELAB units, and by 28 for protan, deutan and tritan eyes
+# (Machado, Oliveira, Fernandes 2009); their lightness climbs from 12 to 84 in equal steps, so a grey print shows them.
+PALETTE = (
+    "#3d0d25",
+    "#450780",
+    "#8a0000",
+    "#3f30e4",
+    "#7d5f5c",
+    "#e63810",
+    "#ff39b6",
+    "#92ad69",
+    "#51c7ff",
+    "#f4ce57",
+)
+
+
+def require_matplotlib() -> None:
+    """Raises an ImportError that names the extra when matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'genmodels[plot]'") from error
+
+
+def axes_for(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """`ax` itself, or the Axes of a new pyplot figure of `size` inches (which a notebook then shows)."""
+    require_matplotlib()
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.subplots(figsize=size, layout="constrained")[1]
+    if not hasattr(ax, "imshow"):
+        raise TypeError(f"ax must be a matplotlib Axes, not {type(ax).__name__}")
+    return ax
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of `size` inches outside pyplot, for files: it needs no display and nobody has to close it."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int = 120) -> None:
+    """Writes the figure as PNG in one piece: no reader ever sees half a picture."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=dpi)

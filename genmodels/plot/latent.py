@@ -1,0 +1,133 @@
+"""The latent space of a VAE: where the images lie in it, and what it decodes to."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _validate as check
+from .figure import PALETTE, axes_for
+from .images import show_picture, tile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS = "os^DvPX<>p"
+
+
+def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
+    """Scatters the posterior means of the images `x`, coloured by their labels.
+
+    x: (N, H, W, C), uint8 or float in [0, 1]; y: (N,) integers, which a conditional VAE needs. More than two latent
+    axes are projected on their first two principal components, with the part of the variance each explains on its
+    axis. One latent axis gives one row of points a class, or a histogram without labels. Each class is one entry of
+    `ax.collections`, its points in `get_offsets()`; its number stands at its median.
+    """
+    labels = None if y is None else _labels(y, len(np.asarray(x)))
+    mean, _ = vae.encode(x, labels) if getattr(vae, "num_classes", 0) else vae.encode(x)
+    ax = axes_for(ax, (7, 6))
+    if labels is None:
+        return _cloud(ax, mean)
+    points, names = _rows(mean, labels) if mean.shape[1] == 1 else _plane(mean)
+    for label in np.unique(labels):
+        _cluster(ax, points[labels == label], int(label))
+    ax.set(xlabel=names[0], ylabel=names[1])
+    ax.legend(title="label", markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return ax
+
+
+def manifold(vae: Any, n: int = 20, ax: Axes | None = None, labels: ArrayLike | None = None) -> Axes:
+    """Draws what an n x n grid of latent points decodes to, evenly spaced in the prior's probability.
+
+    The points are the Gaussian quantiles at (i + 1/2) / n on each of the two axes; z1 grows to the right, z2 upwards
+    (Kingma and Welling 2014, figure 4). `labels`, one integer or n * n of them row by row, for a conditional VAE.
+    Raises ValueError unless the VAE has two latent axes.
+    """
+    n = check.integer(n, "n", 1)
+    if vae.latent_dim != 2:
+        raise ValueError(f"a manifold needs latent_dim 2, this VAE has {vae.latent_dim}: try plot.latent")
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]
+    z1, z2 = np.meshgrid(quantiles, quantiles[::-1])
+    z = np.stack([z1.ravel(), z2.ravel()], axis=1).astype(np.float32)
+    images = vae.decode(z) if labels is None else vae.decode(z, np.broadcast_to(np.asarray(labels), n * n).copy())
+    picture = tile(images, n)
+    ax = show_picture(picture, axes_for(ax, (7, 7)))
+    _quantile_ticks(ax, picture.shape[:2], quantiles)
+    return ax
+
+
+def _labels(y: ArrayLike, count: int) -> NDArray[Any]:
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"y has dtype {labels.dtype}, must be integers")
+    if labels.shape != (count,):
+        raise ValueError(f"y has shape {labels.shape}, expected ({count},): one label for each image")
+    return labels
+
+
+def _rows(mean: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
+    """One latent axis: a band a class, over which the points are spread evenly so that they do not hide one another."""
+    spread = (np.arange(len(mean)) * 0.6180339887) % 1 - 0.5
+    return np.stack([mean[:, 0], labels + 0.6 * spread], axis=1), ("z1", "label")
+
+
+def _plane(mean: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
+    """Two coordinates for every image, and what they are: the latent axes themselves, or principal components."""
+    if mean.shape[1] == 2:
+        return mean, ("z1", "z2")
+    if len(mean) < 2:
+        raise ValueError("a projection on two axes needs at least 2 images, not 1")
+    centred = mean.astype(np.float64) - mean.mean(axis=0, dtype=np.float64)
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+    share = 100 * singular**2 / max(float((singular**2).sum()), np.finfo(float).tiny)
+    # The sign of a component is arbitrary; fixing it keeps the picture the same on every machine.
+    axes = axes[:2] * np.where(axes[:2].sum(axis=1, keepdims=True) < 0, -1, 1)
+    return centred @ axes.T, (f"PC 1 ({share[0]:.1f} % of variance)", f"PC 2 ({share[1]:.1f} % of variance)")
+
+
+def _cloud(ax: Axes, mean: NDArray[Any]) -> Axes:
+    """All images alike: a histogram of one latent axis, a scatter of more."""
+    if mean.shape[1] == 1:
+        ax.hist(mean[:, 0], bins=50, color=PALETTE[3])
+        ax.set(xlabel="z1", ylabel="images")
+        return ax
+    points, names = _plane(mean)
+    ax.scatter(points[:, 0], points[:, 1], s=_point_size(len(points)), c=PALETTE[3], alpha=0.7, linewidths=0)
+    ax.set(xlabel=names[0], ylabel=names[1])
+    return ax
+
+
+def _cluster(ax: Axes, points: NDArray[Any], label: int) -> None:
+    """The images of one class. Beyond ten classes the colours come again with other markers."""
+    colour = PALETTE[label % len(PALETTE)]
+    ax.scatter(
+        points[:, 0],
+        points[:, 1],
+        s=_point_size(len(points)),
+        c=colour,
+        marker=_MARKERS[(label + label // len(PALETTE)) % len(_MARKERS)],
+        alpha=0.7,
+        linewidths=0,
+        label=str(label),
+    )
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
+    middle = np.median(points, axis=0)
+    ax.annotate(str(label), middle, ha="center", va="center", fontweight="bold", bbox=box, zorder=5)
+
+
+def _point_size(count: int) -> float:
+    """Smaller the more there are."""
+    return float(np.clip(4000 / count, 9, 30))
+
+
+def _quantile_ticks(ax: Axes, size: tuple[int, int], quantiles: list[float]) -> None:
+    """Labels some rows and columns with their latent coordinate."""
+    n = len(quantiles)
+    chosen = sorted({round(i) for i in np.linspace(0, n - 1, min(n, 7))})
+    names = [f"{quantiles[i]:.2f}" for i in chosen]
+    ax.set_xticks([(i + 0.5) * size[1] / n - 0.5 for i in chosen], names)
+    ax.set_yticks([(n - i - 0.5) * size[0] / n - 0.5 for i in chosen], names)
+    ax.set(xlabel="z1", ylabel="z2")

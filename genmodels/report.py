@@ -1,0 +1,87 @@
+"""One self-contained HTML page about a training run: pictures inside, no script, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ._files import replacing
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }}
+img {{ max-width: 100%; height: auto; }}
+figure {{ margin: 1.5em 0; }}
+figcaption {{ color: #444; }}
+table {{ border-collapse: collapse; margin: 1em 0; }}
+th, td {{ padding: 0.2em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }}
+th:first-child, td:first-child {{ text-align: left; }}
+.wide, pre {{ overflow-x: auto; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    title: str,
+    pictures: Mapping[str, Path],
+    settings: Mapping[str, Any],
+    test: Mapping[str, float],
+    epochs: Mapping[str, Sequence[float]],
+    summary: str,
+) -> None:
+    """Writes the page: pictures by caption (PNG files, embedded), the test losses, the table of epochs, the settings
+    and the model's summary. Raises OSError when a picture cannot be read or the page cannot be written."""
+    parts = [_figure(caption, file) for caption, file in pictures.items()]
+    parts += ["<h2>Test losses</h2>", table(("term", "nats an image"), ((name, number(v)) for name, v in test.items()))]
+    parts += ["<h2>Epochs</h2>", _epoch_table(epochs)]
+    parts += ["<h2>Settings</h2>", table(("setting", "value"), settings.items())]
+    parts += ["<h2>Model</h2>", f"<pre>{escape(summary)}</pre>"]
+    with replacing(path) as file:
+        file.write(_PAGE.format(title=escape(title), body="\n".join(parts)).encode())
+
+
+def table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """An HTML table; every cell is escaped."""
+    lines = [_row("th", head), *(_row("td", row) for row in rows)]
+    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+
+
+def number(value: float) -> str:
+    """A number for people: three decimals, whole numbers without."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
+
+
+def _row(tag: str, cells: Iterable[Any]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _epoch_table(epochs: Mapping[str, Sequence[float]]) -> str:
+    columns = {name: list(values) for name, values in epochs.items() if name != "epoch"}
+    count = max((len(values) for values in columns.values()), default=0)
+    rows = [
+        [epoch + 1, *(number(values[epoch]) if epoch < len(values) else "" for values in columns.values())]
+        for epoch in range(count)
+    ]
+    return table(["epoch", *(name.replace("_", " ") for name in columns)], rows)
+
+
+def _figure(caption: str, file: Path) -> str:
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    text = escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'

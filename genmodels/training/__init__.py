@@ -1,0 +1,5 @@
+"""The training loop, its history and its callbacks."""
+
+from .history import History
+
+__all__ = ["History"]

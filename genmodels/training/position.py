@@ -1,0 +1,86 @@
+"""Where a fit stands, so that a saved model can go on with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Position:
+    """The place of a fit in its data order, kept up to date between steps.
+
+    What was asked for: `epochs` passes over `images` images in batches of `batch_size`, on the data of `fingerprint`.
+    What is done: `epoch` whole epochs and `step` steps of the next, whose losses, each weighted by its images, add up
+    to `sums`, in `seconds`.
+    """
+
+    epochs: int
+    batch_size: int
+    images: int
+    fingerprint: str
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.epochs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.images // self.batch_size)
+
+    def add(self, losses: Mapping[str, float], images: int, seconds: float) -> None:
+        """Count a step."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * images
+        self.seconds += seconds
+        self.step += 1
+
+    def close_epoch(self, held_out: Mapping[str, float]) -> dict[str, float]:
+        """Count the epoch whose steps are all done; its mean losses, those of held-out data, and its times."""
+        row = {name: total / self.images for name, total in self.sums.items()} | dict(held_out)
+        row |= {"seconds": self.seconds, "images_per_second": self.images / max(self.seconds, 1e-9)}
+        self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
+        return row
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Position:
+        """The inverse of to_dict. ValueError for anything that no fit could have left."""
+        if not isinstance(values, dict) or set(values) != {field.name for field in dataclasses.fields(cls)}:
+            raise ValueError(f"place in the fit: expected an object with its fields, got {str(values)[:80]!r}")
+        for name, least in {"epochs": 1, "batch_size": 1, "images": 1, "epoch": 0, "step": 0}.items():
+            if type(values[name]) is not int or not least <= values[name] < 2**63:
+                raise ValueError(f"place in the fit: {name} is {values[name]!r}, expected an integer >= {least}")
+        if not isinstance(values["fingerprint"], str) or not isinstance(values["sums"], dict):
+            raise ValueError("place in the fit: fingerprint or sums of a wrong type")
+        numbers = [values["seconds"], *values["sums"].values()]
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("place in the fit: seconds and sums must be finite numbers")
+        position = cls(**values)
+        if position.epoch > position.epochs or position.step > (0 if position.finished else position.steps_per_epoch):
+            raise ValueError(f"place in the fit: epoch {position.epoch}, step {position.step} is behind its end")
+        return position
+
+
+def fingerprint(*arrays: np.ndarray | None) -> str:
+    """SHA-256 over types, shapes and all bytes, by which a resumed fit knows its data again."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none;")
+            continue
+        digest.update(f"{array.dtype.str}{array.shape};".encode())
+        for start in range(0, len(array), 4096):  # in pieces: no second copy of strided data
+            digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
+    return digest.hexdigest()

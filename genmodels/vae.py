@@ -1,0 +1,254 @@
+"""The variational autoencoder, plain and conditional."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _core, layers, optimizers
+from . import _validate as check
+from .layers import Dense, Layer
+from .model import Model
+from .network import Network, as_layers
+from .optimizers import Adam, Optimizer
+
+__all__ = ["VAE"]
+
+NETWORKS = ("encoder", "head", "decoder")
+RECONSTRUCTIONS = ("bce", "mse")
+REDUCTIONS = ("sum", "mean")
+PRECISIONS = ("float32",)
+
+
+class VAE(Model):
+    """Variational autoencoder (Kingma and Welling 2014), conditional where num_classes > 0 (Sohn, Lee and Yan 2015).
+
+    The encoder makes features of an image, the head, one Dense(2 * latent_dim), makes of these the mean and the
+    logarithm of the variance of a Gaussian over codes z, and the decoder makes an image of a code.
+    loss = reconstruction + beta * kl, in nats, averaged over the batch; z = mean + exp(logvar / 2) * noise.
+
+    Images are (N, H, W, C), uint8 or float32 in [0, 1], whatever the decoder's range: one that ends in Tanh makes the
+    model map x to 2x - 1 inside. Images come back as float32 in [0, 1].
+
+    Args:
+        encoder: layers from (H, W, C + num_classes) to features of any shape, which the head sees flattened.
+        decoder: layers from (latent_dim + num_classes,) to (H, W, C); it ends in Sigmoid for "bce".
+        input_shape: (H, W, C), without label channels.
+        latent_dim: axes of the code, at least 1.
+        reconstruction: "bce", binary cross-entropy; or "mse", the squared error without 1/2, in the decoder's range:
+            a Gaussian observation of variance 1/2.
+        reduction: "sum" over pixels, or "mean", which leaves the KL term alone.
+        beta: weight of the KL term, >= 0 (Higgins et al. 2017).
+        num_classes: with classes, labels 0..num_classes-1 join as one-hot channels after the image's, and after z.
+        optimizer: an object of `genmodels.optimizers`.
+        precision: "float32".
+        seed: of weights, noise and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
+
+    Raises ValueError for values out of bounds and networks that do not fit, TypeError for wrong kinds of values,
+    OverflowError or MemoryError for sizes beyond the machine.
+    """
+
+    family = "VAE"
+
+    def __init__(
+        self,
+        *,
+        encoder: Iterable[Layer],
+        decoder: Iterable[Layer],
+        input_shape: tuple[int, int, int],
+        latent_dim: int,
+        reconstruction: str = "bce",
+        reduction: str = "sum",
+        beta: float = 1.0,
+        num_classes: int = 0,
+        optimizer: Optimizer | None = None,
+        precision: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        self.input_shape = check.shape(input_shape, "input_shape", [3])
+        self.latent_dim = check.integer(latent_dim, "latent_dim", 1)
+        self.reconstruction = check.choice(reconstruction, "reconstruction", RECONSTRUCTIONS)
+        self.reduction = check.choice(reduction, "reduction", REDUCTIONS)
+        self.beta = check.number(beta, "beta", 0.0, 1e6)
+        self.num_classes = check.integer(num_classes, "num_classes", 0)
+        self.optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(self.optimizer, Optimizer):
+            raise TypeError(f"optimizer must be one of genmodels.optimizers, not {optimizer!r}")
+        self.precision = check.choice(precision, "precision", PRECISIONS)
+        seed = check.seed(seed)
+        super().__init__(self._build(as_layers(encoder, "encoder"), as_layers(decoder, "decoder"), seed), seed)
+        encoder_core, head_core, decoder_core = (self.networks[name]._core for name in NETWORKS)
+        self._core = _core.VAE(encoder_core, head_core, decoder_core, self._core_config())
+
+    def _build(self, encoder: tuple[Layer, ...], decoder: tuple[Layer, ...], seed: int) -> dict[str, Network]:
+        """The three networks; a message about a layer says whose it is."""
+        height, width, channels = self.input_shape
+        image = (height, width, channels + self.num_classes)
+        networks = {"encoder": _named("encoder", encoder, image, seed, 0)}
+        features = (math.prod(networks["encoder"].output_shape),)
+        networks["head"] = _named("head", (Dense(2 * self.latent_dim),), features, seed, 1)
+        networks["decoder"] = _named("decoder", decoder, (self.latent_dim + self.num_classes,), seed, 2)
+        return networks
+
+    def _core_config(self) -> dict[str, Any]:
+        return {
+            "image": self.input_shape,
+            "latent_dim": self.latent_dim,
+            "num_classes": self.num_classes,
+            "reconstruction": self.reconstruction,
+            "reduction": self.reduction,
+            "beta": self.beta,
+            "optimizer": self.optimizer.to_dict(),
+            "seed": self.seed,
+        }
+
+    # ---- training ---------------------------------------------------------------------------------
+
+    def train_step(self, x: Any, labels: Any = None, noise: Any = None) -> dict[str, float]:
+        """One optimizer step on a batch: {"loss", "reconstruction", "kl"}, before the step, in nats an image.
+
+        x (N, H, W, C); labels (N,) integers for a conditional model; noise (N, latent_dim) replaces the draw from the
+        standard normal distribution. Any N: a larger one than before makes room first, the others allocate nothing.
+
+        Raises ValueError or TypeError for unfit input, MemoryError or OverflowError for a batch too large, and
+        FloatingPointError when the loss or a gradient is not finite. The weights then stay as they were.
+        """
+        images, classes = self._batch(x, labels)
+        if noise is not None:
+            noise = check.finite(check.floats(noise, (self.latent_dim,), "noise"), "noise")
+        return _losses(self._core.train_step(images, classes, noise))
+
+    def evaluate(self, x: Any, labels: Any = None) -> dict[str, float]:
+        """The losses of held-out images (N, H, W, C), any N, in inference mode: {"loss", "reconstruction", "kl"}.
+
+        The noise depends on the model's seed and an image's place alone, so the same images give the same numbers.
+        """
+        images, classes = self._batch(x, labels)
+        return _losses(self._core.evaluate(images, classes, self.seed))
+
+    # ---- codes and images -------------------------------------------------------------------------
+
+    def encode(self, x: Any, labels: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and log-variance of the codes of images (N, H, W, C): two arrays (N, latent_dim), float32."""
+        images, classes = self._batch(x, labels)
+        return self._core.encode(images, classes)
+
+    def decode(self, z: Any, labels: Any = None) -> np.ndarray:
+        """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite."""
+        codes = check.finite(check.floats(z, (self.latent_dim,), "z"), "z")
+        return self._core.decode(codes, check.labels(labels, len(codes), self.num_classes))
+
+    def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray:
+        """Images (N, H, W, C) there and back through the mean of their codes: (N, H, W, C), float32 in [0, 1]."""
+        images, classes = self._batch(x, labels)
+        mean, _ = self._core.encode(images, classes)
+        return self._core.decode(mean, classes)
+
+    def sample(self, n: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
+        """n new images (n, H, W, C), float32 in [0, 1], of codes drawn from the standard normal distribution.
+
+        labels (n,) for a conditional model. With a seed the model's own random streams stay untouched, and the first
+        images do not depend on n: sample(5, seed=k) equals sample(9, seed=k)[:5].
+        """
+        n = check.integer(n, "n", 1)
+        classes = check.labels(labels, n, self.num_classes)
+        seed = None if seed is None else check.seed(seed)
+        before = self._core.streams
+        try:
+            return self._core.decode(self._core.prior(n, seed), classes)
+        except (MemoryError, OverflowError):
+            self._core.streams = before
+            raise
+
+    def _batch(self, x: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images and labels as the core takes them; it checks the pixels' values."""
+        images = check.pixels(x, self.input_shape)
+        return images, check.labels(labels, len(images), self.num_classes)
+
+    def _check_data(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        images, classes = self._batch(x, y)
+        _core.check_images(images, self.input_shape)
+        return images, classes
+
+    # ---- saving -----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON values."""
+        return {
+            "encoder": [layer.to_dict() for layer in self.networks["encoder"].layers],
+            "decoder": [layer.to_dict() for layer in self.networks["decoder"].layers],
+            "input_shape": list(self.input_shape),
+            "latent_dim": self.latent_dim,
+            "reconstruction": self.reconstruction,
+            "reduction": self.reduction,
+            "beta": self.beta,
+            "num_classes": self.num_classes,
+            "optimizer": self.optimizer.to_dict(),
+            "precision": self.precision,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> VAE:
+        """A new model with fresh weights from what `config` gave. ValueError or TypeError for anything else."""
+        if not isinstance(config, Mapping):
+            raise TypeError(f"config must be a dict, not {type(config).__name__}")
+        values = dict(config)
+        known = inspect.signature(VAE).parameters.keys()
+        if values.keys() != known:
+            wrong = ", ".join(sorted(map(str, values.keys() ^ known)))
+            raise ValueError(f"config of a VAE: missing or unknown: {wrong}")
+        for name in ("encoder", "decoder"):
+            if not isinstance(values[name], (list, tuple)):
+                raise TypeError(f"config of a VAE: {name} must be a list of layers, not {type(values[name]).__name__}")
+            values[name] = [layers.from_dict(layer) for layer in values[name]]
+        return cls(**{**values, "optimizer": optimizers.from_dict(values["optimizer"])})
+
+    def _optimizer_tensors(self) -> dict[str, np.ndarray]:
+        return {
+            f"optimizer.{network}.{slot}": view
+            for index, network in enumerate(NETWORKS)
+            for slot, view in self._core.optimizer_slots(index)
+        }
+
+    def _counters(self) -> dict[str, int]:
+        counters = dict(zip(("noise", "sample"), self._core.streams, strict=True))
+        for index, name in enumerate(NETWORKS):
+            counters[f"{name}.clock"] = self.networks[name]._core.clock
+            counters[f"{name}.steps"] = self._core.optimizer_steps(index)
+        return counters
+
+    def _set_counters(self, counters: Mapping[str, int]) -> None:
+        expected = self._counters().keys()
+        if counters.keys() != expected:
+            wrong = ", ".join(sorted(map(str, counters.keys() ^ expected)))
+            raise ValueError(f"counters: missing or unknown: {wrong}")
+        values = {name: check.integer(value, f"counter {name}", 0, 2**64 - 1) for name, value in counters.items()}
+        self._core.streams = values["noise"], values["sample"]
+        for index, name in enumerate(NETWORKS):
+            self.networks[name]._core.clock = values[f"{name}.clock"]
+            self._core.set_optimizer_steps(index, values[f"{name}.steps"])
+
+    def __repr__(self) -> str:
+        names = ("input_shape", "latent_dim", "reconstruction", "reduction", "beta", "num_classes", "optimizer", "seed")
+        described = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"VAE({described}, {self.parameter_count:,} parameters)"
+
+
+def _named(name: str, members: tuple[Layer, ...], shape: tuple[int, ...], seed: int, stream: int) -> Network:
+    """A network whose errors start with its name."""
+    try:
+        return Network(members, shape, seed, stream=stream)
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        kinds = (ValueError, TypeError, OverflowError, MemoryError)
+        kind = next(kind for kind in kinds if isinstance(error, kind))
+        raise kind(f"{name}: {error}") from None
+
+
+def _losses(values: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip(("loss", "reconstruction", "kl"), values, strict=True))

@@ -1,0 +1,242 @@
+/* The three products of a convolution against the sums that define them, in float64, over random geometries. */
+#include "kernels/conv.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parallel.h"
+#include "check.h"
+#include "kernels/table.h"
+
+typedef struct problem {
+    gm_conv g;
+    int64_t N;
+    int64_t images, maps, weights; /* floats of each */
+    check_buffer image, map, w;    /* random contents */
+    gm_epilogue to_map, to_image;
+    check_buffer map_bias, map_gate, image_bias, image_gate;
+    char text[200];
+} problem;
+
+/* A sum and the sum of its terms' sizes, which bounds its rounding error. */
+typedef struct sums {
+    double *value, *size;
+    int64_t *terms;
+} sums;
+
+static sums make_sums(int64_t count) {
+    size_t n = (size_t)count;
+    return (sums){calloc(n, sizeof(double)), calloc(n, sizeof(double)), calloc(n, sizeof(int64_t))};
+}
+
+static void free_sums(sums *s) { free(s->value), free(s->size), free(s->terms); }
+
+static void add_term(sums *s, int64_t i, float a, float b) {
+    s->value[i] += (double)a * (double)b;
+    s->size[i] += fabs((double)a * (double)b);
+    s->terms[i]++;
+}
+
+/* Calls `visit(context, image index, map index, weight index)` for every product in the definition. */
+typedef void (*visitor)(const problem *p, sums *s, int64_t image, int64_t map, int64_t w);
+static void each_product(const problem *p, sums *s, visitor visit) {
+    const gm_conv *g = &p->g;
+    for (int64_t n = 0; n < p->N; n++)
+        for (int64_t at_map = 0; at_map < g->P * g->Q; at_map++)
+            for (int64_t tap = 0; tap < g->R * g->S; tap++) {
+                int64_t row = at_map / g->Q * g->stride_h + tap / g->S - g->pad_top;
+                int64_t column = at_map % g->Q * g->stride_w + tap % g->S - g->pad_left;
+                if (row < 0 || row >= g->H || column < 0 || column >= g->W) continue;
+                for (int64_t c = 0; c < g->C; c++)
+                    for (int64_t k = 0; k < g->K; k++)
+                        visit(p, s, ((n * g->H + row) * g->W + column) * g->C + c,
+                              (n * g->P * g->Q + at_map) * g->K + k, (tap * g->C + c) * g->K + k);
+            }
+}
+
+static void visit_forward(const problem *p, sums *s, int64_t image, int64_t map, int64_t w) {
+    add_term(s, map, p->image.values[image], p->w.values[w]);
+}
+static void visit_data(const problem *p, sums *s, int64_t image, int64_t map, int64_t w) {
+    add_term(s, image, p->map.values[map], p->w.values[w]);
+}
+static void visit_weights(const problem *p, sums *s, int64_t image, int64_t map, int64_t w) {
+    add_term(s, w, p->image.values[image], p->map.values[map]);
+}
+
+static double act(gm_activation a, double x) {
+    switch (a.kind) {
+    case GM_LEAKY_RELU: return x < 0 ? (double)a.slope * x : x;
+    case GM_TANH: return tanh(x);
+    case GM_SIGMOID: return 1 / (1 + exp(-x));
+    case GM_LINEAR: break;
+    }
+    return x;
+}
+
+static double act_slope(gm_activation a, double y) {
+    switch (a.kind) {
+    case GM_LEAKY_RELU: return y > 0 ? 1 : (double)a.slope;
+    case GM_TANH: return 1 - y * y;
+    case GM_SIGMOID: return y * (1 - y);
+    case GM_LINEAR: break;
+    }
+    return 1;
+}
+
+/* Holds `got` (count, channels innermost) against the sums with the epilogue applied. Nothing in it is steeper than 2. */
+static void compare(const problem *p, const char *name, const check_buffer *got, const sums *s, int64_t channels,
+                    const gm_epilogue *e, double added) {
+    char where[300];
+    (void)snprintf(where, sizeof where, "%s, %s, %s", name, gm_isa_name(gm_kernels_isa()), p->text);
+    for (int64_t i = 0; i < got->count; i++) {
+        double bias = e && e->bias ? (double)e->bias[i % channels] : added;
+        double wanted = act(e ? e->act : (gm_activation){0}, s->value[i] + bias);
+        if (e && e->gate) wanted *= act_slope(e->gate_act, (double)e->gate[i]);
+        double bound = (16 + 2 * sqrt((double)s->terms[i])) * (double)FLT_EPSILON * (s->size[i] + fabs(bias) + 0.5);
+        check_near((double)got->values[i], wanted, bound, where, i);
+    }
+    check_guards(got, where);
+}
+
+/* Runs the same product with 1, 2 and 3 threads: the same bits each time. Workspace of exactly the promised size. */
+typedef void (*product)(const problem *p, float *out, float *workspace);
+static check_buffer run(const problem *p, const char *name, int64_t count, product compute) {
+    check_buffer first = {0};
+    for (int threads = 1; threads <= 3; threads++) {
+        gm_set_num_threads(threads);
+        check_buffer out = check_floats(count), workspace = check_floats(gm_conv_workspace(&p->g));
+        compute(p, out.values, workspace.values);
+        check_guards(&workspace, name);
+        check_free(&workspace);
+        if (threads == 1) {
+            first = out;
+            continue;
+        }
+        CHECK(memcmp(first.values, out.values, (size_t)count * sizeof(float)) == 0, "%s: %d threads change the bits, %s",
+              name, threads, p->text);
+        check_free(&out);
+    }
+    return first;
+}
+
+static void forward(const problem *p, float *out, float *workspace) {
+    gm_conv_forward(&p->g, p->N, p->image.values, p->w.values, out, &p->to_map, workspace);
+}
+static void data(const problem *p, float *out, float *workspace) {
+    gm_conv_backward_data(&p->g, p->N, p->map.values, p->w.values, out, &p->to_image, workspace);
+}
+static void weights(const problem *p, float *out, float *workspace) {
+    for (int64_t i = 0; i < p->weights; i++) out[i] = 0.25f; /* the gradient is added to what is there */
+    gm_conv_backward_weights(&p->g, p->N, p->image.values, p->map.values, out, workspace);
+}
+
+static const struct {
+    const char *name;
+    product compute;
+    visitor visit;
+} products[] = {{"forward", forward, visit_forward}, {"data", data, visit_data}, {"weights", weights, visit_weights}};
+
+static void try_products(const problem *p) {
+    const int64_t count[] = {p->maps, p->images, p->weights}, channels[] = {p->g.K, p->g.C, 1};
+    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL};
+    for (int i = 0; i < 3; i++) {
+        sums s = make_sums(count[i]);
+        each_product(p, &s, products[i].visit);
+        for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
+            if (!gm_kernels_of((gm_isa)isa)) continue;
+            CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
+            check_buffer got = run(p, products[i].name, count[i], products[i].compute);
+            compare(p, products[i].name, &got, &s, channels[i], epilogue[i], i == 2 ? 0.25 : 0);
+            check_free(&got);
+        }
+        free_sums(&s);
+    }
+}
+
+/* Bias, activation and gate, each there or not. */
+static gm_epilogue random_epilogue(gm_random *random, int64_t channels, int64_t count, check_buffer *bias,
+                                   check_buffer *gate) {
+    *bias = check_normal(channels, random);
+    *gate = check_normal(count, random);
+    for (int64_t i = 0; i < count; i++) gate->values[i] = tanhf(gate->values[i]); /* an activation's outputs */
+    gm_epilogue e = {.bias = check_between(random, 0, 1) ? bias->values : NULL};
+    e.act = (gm_activation){(gm_activation_kind)check_between(random, 0, GM_SIGMOID), 0.2f * (float)check_between(random, 0, 2)};
+    if (check_between(random, 0, 1)) {
+        e.gate = gate->values;
+        e.gate_act = (gm_activation){(gm_activation_kind)check_between(random, 0, GM_SIGMOID), 0.3f};
+    }
+    return e;
+}
+
+static void try_geometry(gm_conv g, int64_t N, gm_random *random) {
+    problem p = {.g = g, .N = N, .images = N * g.H * g.W * g.C, .maps = N * g.P * g.Q * g.K};
+    p.weights = g.R * g.S * g.C * g.K;
+    (void)snprintf(p.text, sizeof p.text, "N %d, image %dx%dx%d, map %dx%dx%d, kernel %dx%d, strides %dx%d, pads %d, %d",
+                   (int)N, (int)g.H, (int)g.W, (int)g.C, (int)g.P, (int)g.Q, (int)g.K, (int)g.R, (int)g.S,
+                   (int)g.stride_h, (int)g.stride_w, (int)g.pad_top, (int)g.pad_left);
+    p.image = check_normal(p.images, random);
+    p.map = check_normal(p.maps, random);
+    p.w = check_normal(p.weights, random);
+    p.to_map = random_epilogue(random, g.K, p.maps, &p.map_bias, &p.map_gate);
+    p.to_image = random_epilogue(random, g.C, p.images, &p.image_bias, &p.image_gate);
+    try_products(&p);
+    check_buffer *all[] = {&p.image, &p.map, &p.w, &p.map_bias, &p.map_gate, &p.image_bias, &p.image_gate};
+    for (int i = 0; i < 7; i++) check_free(all[i]);
+}
+
+/* One axis: size, kernel, stride and padding that give at least one output. `behind` is the padding after the end. */
+static int64_t random_axis(gm_random *random, int64_t most, int64_t *size, int64_t *kernel, int64_t *stride, int64_t *pad) {
+    for (;;) {
+        *size = check_between(random, 1, most);
+        *kernel = check_between(random, 1, 7);
+        *stride = check_between(random, 1, 3);
+        *pad = check_between(random, 0, *kernel - 1);
+        int64_t behind = check_between(random, 0, *kernel - 1), room = *size + *pad + behind - *kernel;
+        if (room >= 0) return room / *stride + 1;
+    }
+}
+
+static gm_conv random_geometry(gm_random *random, int64_t most_pixels, int64_t most_channels) {
+    gm_conv g = {.C = check_between(random, 1, most_channels), .K = check_between(random, 1, most_channels)};
+    g.P = random_axis(random, most_pixels, &g.H, &g.R, &g.stride_h, &g.pad_top);
+    g.Q = random_axis(random, most_pixels, &g.W, &g.S, &g.stride_w, &g.pad_left);
+    return g;
+}
+
+static void try_random(int count, uint64_t seed, int64_t most_pixels, int64_t most_channels, int64_t most_images) {
+    gm_random random = {.seed = seed, .stream = 1};
+    for (int i = 0; i < count; i++)
+        try_geometry(random_geometry(&random, most_pixels, most_channels), check_between(&random, 1, most_images), &random);
+}
+
+TEST(tiny_images) { try_random(150, 1, 5, 12, 6); }
+TEST(few_channels) { try_random(60, 2, 14, 5, 9); }
+TEST(many_channels) { try_random(25, 3, 9, 40, 5); }
+TEST(many_images) { try_random(25, 4, 6, 24, 33); }
+
+/* The layers of the reference networks, and a dense layer as a convolution of one pixel. */
+TEST(known_layers) {
+    static const gm_conv layers[] = {
+        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0}, {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0},
+        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1},    {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1},
+        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1},   {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1},
+        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0},   {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+    };
+    gm_random random = {.seed = 5, .stream = 1};
+    for (int i = 0; i < 8; i++)
+        for (int64_t N = 1; N <= 33; N += 16) try_geometry(layers[i], N, &random);
+}
+
+/* A stride longer than the kernel: pixels that no output reads get a gradient of exactly zero. */
+TEST(stride_beyond_kernel) {
+    gm_random random = {.seed = 6, .stream = 1};
+    gm_conv g = {.H = 8, .W = 9, .C = 5, .P = 3, .Q = 3, .K = 6, .R = 1, .S = 2, .stride_h = 3, .stride_w = 3};
+    for (int64_t N = 1; N < 10; N += 4) try_geometry(g, N, &random);
+}
+
+MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers),
+     CASE(stride_beyond_kernel))

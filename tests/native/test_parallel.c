@@ -1,0 +1,108 @@
+#define _GNU_SOURCE /* fork, alarm, waitpid */
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+enum { MOST = 1000 };
+
+typedef struct tally {
+    int calls[MOST]; /* a task writes to its own index alone */
+} tally;
+
+static void count_one(void *context, int64_t index) { ((tally *)context)->calls[index]++; }
+
+static void each_once(int64_t count) {
+    tally seen = {{0}};
+    gm_parallel_for(count, count_one, &seen);
+    for (int64_t i = 0; i < MOST; i++)
+        CHECK(seen.calls[i] == (i < count), "%d threads, %lld indices: index %lld ran %d times", gm_num_threads(),
+              (long long)count, (long long)i, seen.calls[i]);
+}
+
+static const int thread_counts[] = {1, 2, 3, 7};
+
+TEST(each_index_once) {
+    static const int64_t counts[] = {0, 1, 2, 3, 7, 8, 97, MOST};
+    for (int t = 0; t < 4; t++) {
+        gm_set_num_threads(thread_counts[t]);
+        CHECK(gm_num_threads() == thread_counts[t], "asked for %d, have %d", thread_counts[t], gm_num_threads());
+        for (int repeat = 0; repeat < 50; repeat++)
+            for (int c = 0; c < 8; c++) each_once(counts[c]);
+    }
+}
+
+TEST(thread_count_is_bounded) {
+    gm_set_num_threads(0);
+    CHECK(gm_num_threads() >= 1, "%d threads", gm_num_threads());
+    gm_set_num_threads(GM_MAX_THREADS + 1);
+    CHECK(gm_num_threads() <= GM_MAX_THREADS, "%d threads", gm_num_threads());
+}
+
+typedef struct nest {
+    tally inner[8];
+} nest;
+
+static void start_inner(void *context, int64_t index) { gm_parallel_for(MOST, count_one, &((nest *)context)->inner[index]); }
+
+TEST(nested_calls) {
+    nest *outer = calloc(1, sizeof *outer);
+    gm_set_num_threads(3);
+    gm_parallel_for(8, start_inner, outer);
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < MOST; j++) CHECK(outer->inner[i].calls[j] == 1, "%d, %d: %d", i, j, outer->inner[i].calls[j]);
+    free(outer);
+}
+
+static void *call_again_and_again(void *unused) {
+    for (int repeat = 0; repeat < 300; repeat++) each_once(MOST);
+    return unused;
+}
+
+TEST(two_callers_at_once) {
+    gm_set_num_threads(2);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, call_again_and_again, NULL) == 0, "cannot start a thread");
+    (void)call_again_and_again(NULL);
+    CHECK(pthread_join(other, NULL) == 0, "cannot join");
+}
+
+/* A child must do its work, and end: alarm() kills one that hangs. */
+static void work_in_child(void) {
+    pid_t child = fork();
+    CHECK(child >= 0, "cannot fork");
+    if (child == 0) {
+        alarm(20);
+        for (int repeat = 0; repeat < 20; repeat++) each_once(MOST);
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child, "cannot wait");
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %#x", (unsigned)status);
+}
+
+TEST(forked_child_works) {
+    for (int t = 0; t < 4; t++) {
+        gm_set_num_threads(thread_counts[t]);
+        each_once(MOST); /* the workers of the parent exist, the child has none of them */
+        work_in_child();
+        each_once(MOST);
+    }
+}
+
+TEST(fork_while_the_pool_is_busy) {
+    gm_set_num_threads(2);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, call_again_and_again, NULL) == 0, "cannot start a thread");
+    for (int i = 0; i < 5; i++) work_in_child();
+    CHECK(pthread_join(other, NULL) == 0, "cannot join");
+    each_once(MOST);
+}
+
+MAIN(CASE(each_index_once), CASE(thread_count_is_bounded), CASE(nested_calls), CASE(two_callers_at_once),
+     CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))

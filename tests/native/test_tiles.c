@@ -1,0 +1,131 @@
+/* Every register tile of every instruction set against the sums that define it, in float64.
+ *
+ * The list GM_TILE_KERNELS makes the cases: a kernel without a `try_` function here does not compile. */
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "variants.h"
+
+/* Runs of lengths round the vector's, with gaps between them. Returns the floats a row of A must have. */
+enum { RUNS = 3 };
+static int64_t make_runs(gm_run run[RUNS], int64_t vector, int64_t extra) {
+    const int64_t length[RUNS] = {vector - 1 > 0 ? vector - 1 : 1, 1 + extra, vector + 1};
+    int64_t a = 0, b = 0;
+    for (int i = 0; i < RUNS; i++) {
+        run[i] = (gm_run){a, b, length[i]};
+        a += length[i] + 2;
+        b += length[i] + (i == 0);
+    }
+    return a - 2; /* the last run ends the buffer */
+}
+
+static int64_t runs_depth(const gm_run run[RUNS]) { return run[RUNS - 1].b + run[RUNS - 1].length; }
+
+/* One value of a gathering tile. `b_step` is the distance of two terms of B. */
+static void check_gathered(const char *name, float got, const gm_run run[RUNS], const float *a, const float *b,
+                           int64_t b_step, const float *bias, float slope, int64_t index) {
+    double sum = bias ? (double)*bias : 0, size = fabs(sum), terms = 1;
+    for (int i = 0; i < RUNS; i++)
+        for (int64_t t = 0; t < run[i].length; t++, terms++) {
+            double term = (double)a[run[i].a + t] * (double)b[(run[i].b + t) * b_step];
+            sum += term, size += fabs(term);
+        }
+    check_near((double)got, sum < 0 ? (double)slope * sum : sum, (4 + sqrt(terms)) * (double)FLT_EPSILON * size, name, index);
+}
+
+static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
+    gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = (uint64_t)extra};
+    gm_run run[RUNS];
+    int64_t a_row = make_runs(run, k->tile.vector, extra), panel = k->tile.panel, out_stride = columns + 3;
+    check_buffer a = check_normal((rows - 1) * (a_row + 5) + a_row, &random);
+    check_buffer b = check_normal(runs_depth(run) * panel, &random), bias = check_normal(panel, &random);
+    check_buffer out = check_floats((rows - 1) * out_stride + columns), untouched = check_copy(&out);
+    k->rows_tile(rows, columns, RUNS, run, a.values, a_row + 5, b.values, with_bias ? bias.values : NULL, slope,
+                 out.values, out_stride);
+    for (int64_t i = 0; i < out.count; i++) {
+        int64_t m = i / out_stride, c = i % out_stride;
+        if (c < columns)
+            check_gathered("rows_tile", out.values[i], run, a.values + m * (a_row + 5), b.values + c, panel,
+                           with_bias ? bias.values + c : NULL, slope, i);
+        else
+            CHECK(memcmp(out.values + i, untouched.values + i, sizeof(float)) == 0, "wrote between rows, at %d", (int)i);
+    }
+    check_buffer *all[] = {&a, &b, &bias, &out, &untouched};
+    for (int i = 0; i < 5; i++) check_free(all[i]);
+}
+
+static void try_rows_tile(void) {
+    EACH_VARIANT(k)
+    for (int64_t rows = 1; rows <= k->tile.rows; rows++)
+        for (int64_t columns = 1; columns <= k->tile.panel; columns++)
+            for (int64_t extra = 0; extra <= 97; extra += 97)
+                rows_case(k, rows, columns, extra, (rows + columns) % 2, columns % 3 ? 0.3f : 1.0f);
+}
+
+static void dot_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
+    gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = (uint64_t)extra};
+    gm_run run[RUNS];
+    int64_t a_row = make_runs(run, k->tile.vector, extra), b_row = runs_depth(run), out_stride = columns + 2;
+    check_buffer a = check_normal((rows - 1) * (a_row + 1) + a_row, &random), b = check_normal(columns * b_row, &random);
+    check_buffer bias = check_normal(columns, &random), out = check_floats((rows - 1) * out_stride + columns);
+    k->dot_tile(rows, columns, RUNS, run, a.values, a_row + 1, b.values, b_row, with_bias ? bias.values : NULL, slope,
+                out.values, out_stride);
+    for (int64_t m = 0; m < rows; m++)
+        for (int64_t c = 0; c < columns; c++)
+            check_gathered("dot_tile", out.values[m * out_stride + c], run, a.values + m * (a_row + 1),
+                           b.values + c * b_row, 1, with_bias ? bias.values + c : NULL, slope, m * columns + c);
+    check_buffer *all[] = {&a, &b, &bias, &out};
+    for (int i = 0; i < 4; i++) check_free(all[i]);
+}
+
+static void try_dot_tile(void) {
+    EACH_VARIANT(k)
+    for (int64_t rows = 1; rows <= k->tile.dot_rows; rows++)
+        for (int64_t columns = 1; columns <= GM_DOT_COLUMNS; columns++)
+            for (int64_t extra = 0; extra <= 97; extra++) dot_case(k, rows, columns, extra, extra % 2, 0.2f);
+}
+
+static void outer_case(const gm_kernels *k, int64_t rows, int64_t columns, gm_sweep sweep) {
+    gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = 9};
+    int64_t N = sweep.N, I = sweep.I, J = sweep.J, stride = columns + 1;
+    sweep.x_j = rows + 1, sweep.x_i = J * sweep.x_j + 2, sweep.x_n = I * sweep.x_i;
+    sweep.y_j = columns, sweep.y_i = J * sweep.y_j + 3, sweep.y_n = I * sweep.y_i + 1;
+    int64_t last_x = (N - 1) * sweep.x_n + (I - 1) * sweep.x_i + (J - 1) * sweep.x_j;
+    int64_t last_y = (N - 1) * sweep.y_n + (I - 1) * sweep.y_i + (J - 1) * sweep.y_j;
+    check_buffer x = check_normal(last_x + rows, &random), y = check_normal(last_y + columns, &random);
+    check_buffer out = check_normal((rows - 1) * stride + columns, &random), before = check_copy(&out);
+    k->outer_tile(rows, columns, &sweep, x.values, y.values, out.values, stride);
+    for (int64_t e = 0; e < out.count; e++) {
+        double sum = (double)before.values[e], size = fabs(sum);
+        for (int64_t place = 0; e % stride < columns && place < N * I * J; place++) {
+            int64_t n = place / (I * J), i = place / J % I, j = place % J;
+            double term = (double)x.values[n * sweep.x_n + i * sweep.x_i + j * sweep.x_j + e / stride] *
+                          (double)y.values[n * sweep.y_n + i * sweep.y_i + j * sweep.y_j + e % stride];
+            sum += term, size += fabs(term);
+        }
+        double bound = (4 + sqrt((double)(N * I * J))) * (double)FLT_EPSILON * size;
+        check_near((double)out.values[e], sum, e % stride < columns ? bound : 0, "outer_tile", e);
+    }
+    check_buffer *all[] = {&x, &y, &out, &before};
+    for (int i = 0; i < 4; i++) check_free(all[i]);
+}
+
+static void try_outer_tile(void) {
+    EACH_VARIANT(k)
+    for (int64_t rows = 1; rows <= k->tile.outer_rows; rows++)
+        for (int64_t columns = 1; columns <= k->tile.outer_columns; columns++) {
+            outer_case(k, rows, columns, (gm_sweep){.N = 1, .I = 1, .J = 1});
+            outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5});
+        }
+}
+
+TEST(every_tile) {
+#define RUN(type, name, parameters) try_##name();
+    GM_TILE_KERNELS(RUN)
+#undef RUN
+}
+
+MAIN(CASE(every_tile))

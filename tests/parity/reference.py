@@ -1,0 +1,200 @@
+"""The same networks in PyTorch, in float64: what ours are measured against.
+
+Weights come in the library's layouts (Keras order) and are mapped here, as are TensorFlow's "same" paddings.
+Arrays are NHWC, like ours; an operation that wants NCHW turns them round itself.
+
+Two things would upset a fair comparison, for no float32 computation could do well there; the reference tells of both:
+- kinks: where a value that decides between the two sides of a ReLU lies within rounding of 0, either side is right;
+- cancellation: with `rounding` every value that passes between two layers, forwards and backwards, is changed by a
+  random part of float32's epsilon. How much a result moves by that is what any float32 code may be off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from genmodels import layers as L
+
+Tensors = dict[str, torch.Tensor]
+Padding = tuple[int, int]
+FLOAT32_EPSILON = 2.0**-23
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """max |actual - expected| / max |expected|, over the whole tensor: what "relative" means in these tests."""
+    assert actual.shape == tuple(expected.shape), (actual.shape, expected.shape)
+    error, size = np.abs(np.float64(actual) - expected).max(), np.abs(expected).max()
+    return float(error / size) if size else (0.0 if error == 0 else math.inf)
+
+
+def double(array: np.ndarray) -> torch.Tensor:
+    """A copy in float64."""
+    return torch.from_numpy(np.array(array, dtype=np.float64))
+
+
+# ---- Convolutions ----
+
+
+def same_padding(size: int, kernel: int, stride: int) -> Padding:
+    """Zeros before and behind of TensorFlow's "same" convolution: ceil(size / stride) outputs, the odd one behind."""
+    out = -(-size // stride)
+    total = max((out - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def paddings(layer: L.Conv2D | L.Conv2DTranspose, sizes: Sequence[int]) -> tuple[Padding, Padding]:
+    """Zeros before and behind, rows then columns, of a convolution of an image of these sizes."""
+    if layer.padding == "same":
+        rows, columns = map(same_padding, sizes, layer.kernel_size, layer.strides)
+        return rows, columns
+    rows, columns = (0, 0) if layer.padding == "valid" else layer.padding
+    return (rows, rows), (columns, columns)
+
+
+def convolve(layer: L.Conv2D, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """x (N, H, W, in), kernel (kh, kw, in, out)."""
+    rows, columns = paddings(layer, x.shape[1:3])
+    padded = F.pad(x.permute(0, 3, 1, 2), (*columns, *rows))
+    return F.conv2d(padded, kernel.permute(3, 2, 0, 1).contiguous(), bias, layer.strides).permute(0, 2, 3, 1)
+
+
+def transposed_convolve(
+    layer: L.Conv2DTranspose, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """x (N, P, Q, in), kernel (kh, kw, out, in)."""
+    x, kernel = x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1).contiguous()
+    if layer.padding != "same":
+        padding = 0 if layer.padding == "valid" else layer.padding
+        return F.conv_transpose2d(x, kernel, bias, layer.strides, padding, layer.output_padding).permute(0, 2, 3, 1)
+    sizes = [size * stride for size, stride in zip(x.shape[2:], layer.strides, strict=True)]
+    full = F.conv_transpose2d(x, kernel, None, layer.strides)
+    cut = crop(full, sizes, [before for before, _ in paddings(layer, sizes)]).permute(0, 2, 3, 1)
+    return cut if bias is None else cut + bias
+
+
+def crop(full: torch.Tensor, sizes: Sequence[int], before: Sequence[int]) -> torch.Tensor:
+    """`sizes` rows and columns of full (N, C, H, W) from `before` on, zeros where it ends too early."""
+    missing = [max(start + size - have, 0) for size, start, have in zip(sizes, before, full.shape[2:], strict=True)]
+    full = F.pad(full, (0, missing[1], 0, missing[0]))
+    return full[:, :, before[0] : before[0] + sizes[0], before[1] : before[1] + sizes[1]]
+
+
+# ---- Networks ----
+
+
+class Rounding(torch.autograd.Function):
+    """x moved by up to float32's epsilon; the gradient on its way back too, on its own."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+        ctx.source = source
+        return moved(x, source)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return moved(dy, ctx.source), None
+
+
+def moved(x: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+    return x * (1 + FLOAT32_EPSILON * (2 * torch.rand(x.shape, generator=source, dtype=x.dtype) - 1))
+
+
+class Reference:
+    """A network of `layers` with a float64 copy of `weights`, the library's names and layouts.
+
+    Attributes:
+        weights: the trainable ones collect gradients; `moving_mean` and `moving_var` move as ours do.
+        kink_distance: the least |x| / max |x| met at the input of a ReLU or LeakyReLU, exact zeros apart.
+        rounding: a source of random numbers to imitate float32's rounding, or None.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[L.Layer],
+        weights: Mapping[str, np.ndarray],
+        rounding: torch.Generator | None = None,
+    ) -> None:
+        self.layers = tuple(layers)
+        self.weights: Tensors = {name: double(value) for name, value in weights.items()}
+        for name, tensor in self.weights.items():
+            tensor.requires_grad_(not name.endswith(("moving_mean", "moving_var")))
+        self.kink_distance = math.inf
+        self.rounding = rounding
+
+    @property
+    def trainable(self) -> Tensors:
+        return {name: tensor for name, tensor in self.weights.items() if tensor.requires_grad}
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        return {name: tensor.grad.numpy() for name, tensor in self.trainable.items()}
+
+    def forward(self, x: torch.Tensor, training: bool = False, logits: bool = False) -> torch.Tensor:
+        """With `logits` the last layer, an activation, is left out."""
+        for index, layer in enumerate(self.layers[:-1] if logits else self.layers):
+            x = APPLY[type(layer)](self, index, layer, self.rounded(x), training)
+        return self.rounded(x)
+
+    def rounded(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.rounding is None else Rounding.apply(x, self.rounding)
+
+    def of(self, index: int, name: str) -> torch.Tensor | None:
+        return self.weights.get(f"{index}.{name}")
+
+    def watch_kink(self, x: torch.Tensor) -> None:
+        size = x.detach().abs()
+        if (nonzero := size[size > 0]).numel():
+            self.kink_distance = min(self.kink_distance, float(nonzero.min() / size.max()))
+
+
+def dense(net: Reference, index: int, layer: L.Dense, x: torch.Tensor, training: bool) -> torch.Tensor:
+    kernel, bias = net.of(index, "kernel"), net.of(index, "bias")
+    return F.linear(x, kernel.T, bias)
+
+
+def convolution(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
+    apply = convolve if isinstance(layer, L.Conv2D) else transposed_convolve
+    return apply(layer, x, net.of(index, "kernel"), net.of(index, "bias"))
+
+
+def batch_norm(net: Reference, index: int, layer: L.BatchNorm, x: torch.Tensor, training: bool) -> torch.Tensor:
+    rows = x.reshape(-1, x.shape[-1])
+    mean, var, gamma, beta = (net.of(index, name) for name in ("moving_mean", "moving_var", "gamma", "beta"))
+    return F.batch_norm(rows, mean, var, gamma, beta, training, layer.momentum, layer.epsilon).reshape(x.shape)
+
+
+def rectifier(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
+    net.watch_kink(x)
+    return F.leaky_relu(x, layer.negative_slope) if isinstance(layer, L.LeakyReLU) else F.relu(x)
+
+
+def pointwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda net, index, layer, x, training: function(x)
+
+
+def dropout(net: Reference, index: int, layer: L.Dropout, x: torch.Tensor, training: bool) -> torch.Tensor:
+    assert not training or layer.rate == 0, "masks cannot be compared"
+    return x
+
+
+def reshape(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
+    return x.reshape(len(x), *(layer.shape if isinstance(layer, L.Reshape) else (-1,)))
+
+
+APPLY: dict[type[L.Layer], Callable[..., torch.Tensor]] = {
+    L.Dense: dense,
+    L.Conv2D: convolution,
+    L.Conv2DTranspose: convolution,
+    L.BatchNorm: batch_norm,
+    L.ReLU: rectifier,
+    L.LeakyReLU: rectifier,
+    L.Tanh: pointwise(torch.tanh),
+    L.Sigmoid: pointwise(torch.sigmoid),
+    L.Dropout: dropout,
+    L.Flatten: reshape,
+    L.Reshape: reshape,
+}

@@ -1,0 +1,183 @@
+"""vae-keras and its variants agree with PyTorch: outputs, every gradient, 50 steps with the same noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from reference import Reference, double, relative_error
+from vae_reference import VAEReference
+
+import genmodels as gm
+from genmodels import layers as L
+from genmodels import optimizers
+
+FORWARD, GRADIENT, LOSS = 1e-5, 1e-4, 1e-3
+BATCH, STEPS, CLASSES = 16, 50, 10
+
+torch.set_num_threads(1)
+
+
+def blobs(n: int, seed: int) -> np.ndarray:
+    """(n, 28, 28, 1) uint8: bright discs on black, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:28, :28]
+    centre, radius = rng.uniform(8, 20, (2, n, 1, 1)), rng.uniform(3, 8, (n, 1, 1))
+    edge = radius - np.hypot(rows - centre[0], columns - centre[1])
+    return np.uint8(255 * np.clip(edge / 2 + 0.5, 0, 1))[..., None]
+
+
+def keras_layers(channels: int = 1, last: L.Layer | None = None) -> dict[str, list[L.Layer]]:
+    """The architecture, written out once more, apart from the zoo."""
+
+    def down(filters: int) -> L.Layer:
+        return L.Conv2D(filters, 3, strides=2, padding="same")
+
+    def up(filters: int, strides: int) -> L.Layer:
+        return L.Conv2DTranspose(filters, 3, strides=strides, padding="same")
+
+    return {
+        "encoder": [down(32), L.ReLU(), down(64), L.ReLU(), L.Flatten(), L.Dense(16), L.ReLU()],
+        "decoder": [
+            *(L.Dense(7 * 7 * 64), L.ReLU(), L.Reshape((7, 7, 64))),
+            *(up(64, 2), L.ReLU(), up(32, 2), L.ReLU(), up(channels, 1), last or L.Sigmoid()),
+        ],
+    }
+
+
+def build(**changes: Any) -> gm.VAE:
+    """vae-keras with biases other than zero: at zero a wrong bias would not show."""
+    last = changes.pop("last", None)
+    arguments = {"input_shape": (28, 28, 1), "latent_dim": 2, "optimizer": optimizers.Adam(1e-3), "seed": 7}
+    vae = gm.VAE(**keras_layers(last=last), **{**arguments, **changes})
+    rng = np.random.default_rng(3)
+    for name, value in vae.weights.items():
+        if name.endswith("bias"):
+            value[...] = rng.uniform(-0.1, 0.1, value.shape)
+    return vae
+
+
+def labels_of(vae: gm.VAE, n: int, seed: int) -> np.ndarray | None:
+    return np.random.default_rng(seed).integers(0, CLASSES, n) if vae.num_classes else None
+
+
+def noise_of(vae: gm.VAE, n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, vae.latent_dim), np.float32)
+
+
+VARIANTS = [
+    {"reconstruction": reconstruction, "reduction": reduction, "num_classes": classes}
+    for reconstruction in ("bce", "mse")
+    for reduction in ("sum", "mean")
+    for classes in (0, CLASSES)
+]
+TANH = {"reconstruction": "mse", "last": L.Tanh(), "beta": 0.5, "latent_dim": 5}
+OPTIMIZERS = [
+    optimizers.RMSprop(1e-3, rho=0.9, momentum=0.9),
+    optimizers.RMSprop(1e-3),
+    optimizers.SGD(1e-5, momentum=0.9),
+    optimizers.SGD(1e-4),
+    optimizers.Adam(2e-3, beta1=0.5, epsilon=1e-5),
+]
+
+
+def variant_name(variant: dict[str, Any]) -> str:
+    return "-".join(f"{value}" for value in variant.values())
+
+
+def test_the_zoo_builds_this_architecture() -> None:
+    vae = gm.zoo.build("vae-keras")
+    assert {name: list(vae.networks[name].layers) for name in ("encoder", "decoder")} == keras_layers()
+    assert vae.latent_dim == 2
+    assert vae.optimizer == optimizers.Adam(1e-3)
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_networks(name: str) -> None:
+    """As plain networks: output, weight gradients and input gradient."""
+    net = build().networks[name]
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((BATCH, *net.input_shape), np.float32)
+    dy = rng.standard_normal((BATCH, *net.output_shape), np.float32)
+    reference, reference_x = Reference(net.layers, net.weights), double(x).requires_grad_()
+    expected = reference.forward(reference_x, training=True)
+    expected.backward(double(dy))
+    assert relative_error(net.forward(x), expected.detach().numpy()) <= FORWARD
+    net.forward(x, training=True)
+    assert relative_error(net.backward(dy), reference_x.grad.numpy()) <= GRADIENT
+    for weight, gradient in reference.gradients().items():
+        assert relative_error(net.gradients[weight], gradient) <= GRADIENT, weight
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, TANH], ids=variant_name)
+def test_codes_and_images(variant: dict[str, Any]) -> None:
+    vae = build(**variant)
+    reference, x, labels = VAEReference(vae), blobs(BATCH, 1), labels_of(vae, BATCH, 2)
+    with torch.no_grad():
+        mean, logvar = reference.encode(x, labels, training=False)
+        images = reference.decode(mean, labels).numpy()
+    images = (images + 1) / 2 if reference.tanh else images
+    assert relative_error(vae.encode(x, labels)[0], mean.numpy()) <= FORWARD
+    assert relative_error(vae.encode(x, labels)[1], logvar.numpy()) <= FORWARD
+    assert relative_error(vae.decode(mean.numpy(), labels), images) <= FORWARD
+    assert relative_error(vae.reconstruct(x, labels), images) <= FORWARD
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, TANH], ids=variant_name)
+def test_losses_and_gradients(variant: dict[str, Any]) -> None:
+    """One training step: its three losses, and the gradients it leaves behind."""
+    vae = build(**variant)
+    reference, x, labels, noise = VAEReference(vae), blobs(BATCH, 4), labels_of(vae, BATCH, 5), noise_of(vae, BATCH, 6)
+    expected, losses = reference.train_step(x, labels, noise), vae.train_step(x, labels, noise)
+    for name, value in expected.items():
+        assert losses[name] == pytest.approx(value, rel=FORWARD), name
+    for network, net in reference.networks.items():
+        for name, gradient in net.gradients().items():
+            error = relative_error(vae.networks[network].gradients[name], gradient)
+            assert error <= GRADIENT, f"{network}.{name}"
+
+
+def check_training(vae: gm.VAE) -> None:
+    """50 steps, the last batch of each ten a short one: every loss of every step."""
+    reference = VAEReference(vae)
+    for step in range(STEPS):
+        n = BATCH if step % 10 != 9 else 5
+        x, labels, noise = blobs(n, 100 + step), labels_of(vae, n, 200 + step), noise_of(vae, n, 300 + step)
+        expected, losses = reference.train_step(x, labels, noise), vae.train_step(x, labels, noise)
+        for name in ("loss", "reconstruction"):
+            assert losses[name] == pytest.approx(expected[name], rel=LOSS), f"step {step}: {name}"
+        assert losses["kl"] == pytest.approx(expected["kl"], rel=LOSS, abs=LOSS * 1e-3 * expected["loss"]), step
+    assert expected["loss"] < 0.95 * first_loss(vae), "it learned something"
+
+
+def first_loss(vae: gm.VAE) -> float:
+    """Of an untrained twin, on the first batch."""
+    twin = type(vae).from_config(vae.config)
+    return twin.train_step(blobs(BATCH, 100), labels_of(vae, BATCH, 200), noise_of(vae, BATCH, 300))["loss"]
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, TANH], ids=variant_name)
+def test_fifty_steps(variant: dict[str, Any]) -> None:
+    check_training(build(**variant))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_fifty_steps_with_other_optimizers(optimizer: optimizers.Optimizer) -> None:
+    check_training(build(optimizer=optimizer))
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.Adam(1e-3), *OPTIMIZERS], ids=repr)
+def test_weights_after_steps(optimizer: optimizers.Optimizer) -> None:
+    """Ten steps along gradients that are far from zero: the weights themselves, not only the losses."""
+    layers = {"encoder": [L.Flatten()], "decoder": [L.Dense(784), L.Reshape((28, 28, 1)), L.Sigmoid()]}
+    vae = gm.VAE(**layers, input_shape=(28, 28, 1), latent_dim=2, optimizer=optimizer, seed=1)
+    reference, before = VAEReference(vae), {name: value.copy() for name, value in vae.weights.items()}
+    for step in range(10):
+        x, noise = blobs(BATCH, step), noise_of(vae, BATCH, step)
+        reference.train_step(x, None, noise)
+        vae.train_step(x, None, noise)
+    moved = vae.weights["decoder.0.bias"] - before["decoder.0.bias"]
+    expected = reference.networks["decoder"].weights["0.bias"].detach().numpy() - before["decoder.0.bias"]
+    assert relative_error(moved, expected) <= GRADIENT

@@ -1,0 +1,355 @@
+"""The command line, from beginning to end: train, kill, resume, sample, evaluate, info."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import genmodels as gm
+from genmodels import cli, run
+
+RESULTS = set(run.FILES)
+SMALL = ("vae-keras", "--data", "strokes", "--limit", "256", "--batch-size", "32")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A cache folder of these tests' own, in which the strokes are kept; few test images where this process reads."""
+    load = gm.datasets.load
+
+    def load_few(*arguments, **options):
+        train, (x, y) = load(*arguments, **options)
+        return train, (x[:500], y[:500])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gm.datasets, "load", load_few)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("GENMODELS_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_threads(threads):
+    """The number of threads is back after the test."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, cache):
+    """A finished run of two epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    assert cli.main(["train", *SMALL, "--epochs", "2", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache):
+    """A run of twelve epochs that nothing broke off."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    assert cli.main(["train", *SMALL, "--epochs", "12", "--out", str(folder)]) == 0
+    return folder
+
+
+def call(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def usage_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        call(*arguments)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def weights(path):
+    return gm.load(path).weights
+
+
+def same_weights(first, second):
+    first, second = weights(first), weights(second)
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def process(*arguments, **options):
+    command = [sys.executable, "-m", "genmodels", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def losses(folder):
+    """The history's columns but the times."""
+    rows = list(csv.DictReader(io.StringIO((folder / run.HISTORY).read_text())))
+    return [
+        {name: value for name, value in row.items() if name not in ("seconds", "images_per_second")} for row in rows
+    ]
+
+
+class TestTrain:
+    def test_writes_everything_it_names(self, trained):
+        assert {file.name for file in trained.iterdir()} == RESULTS
+        assert len(gm.load(trained / run.MODEL).history) == 2
+        assert [row["epoch"] for row in losses(trained)] == ["1", "2"]
+        assert float(losses(trained)[1]["loss"]) < float(losses(trained)[0]["loss"])
+        for name in (run.SAMPLES, run.LOSSES, run.LATENT, run.RECONSTRUCTIONS):
+            assert min(Image.open(trained / name).size) >= 140
+
+    def test_samples_are_the_models_in_25_equal_cells(self, trained):
+        picture = np.asarray(Image.open(trained / run.SAMPLES))
+        assert picture.shape == (700, 700)
+        cells = picture.reshape(5, 140, 5, 140).swapaxes(1, 2).reshape(25, 140, 140)[:, 2::5, 2::5]
+        images = gm.load(trained / run.MODEL).sample(25, seed=0)[..., 0]
+        assert np.array_equal(cells, np.rint(images * 255))
+
+    def test_report_stands_alone(self, trained):
+        page = (trained / run.REPORT).read_text()
+        assert page.count("data:image/png;base64,") == 4
+        assert 'src="http' not in page
+        assert "vae-keras on strokes" in page
+        assert losses(trained)[1]["loss"][:6] in page
+
+    def test_names_picture_and_report_last(self, trained, capsys):
+        assert call("train", *SMALL, "--epochs", 2, "--out", trained, "--resume") == 0
+        assert capsys.readouterr().out.splitlines()[-2:] == [
+            f"picture: {trained / run.SAMPLES}",
+            f"report:  {trained / run.REPORT}",
+        ]
+
+    def test_test_losses_are_printed(self, tmp_path, capsys):
+        assert call("train", *SMALL, "--epochs", 1, "--out", tmp_path / "run") == 0
+        (_, _), (x, _) = gm.datasets.load("strokes")
+        expected = gm.load(tmp_path / "run" / run.MODEL).evaluate(x)
+        printed = capsys.readouterr().out
+        assert all(f"test {name}: {value:.3f}\n" in printed for name, value in expected.items())
+
+    def test_limit_takes_the_first_images(self, trained):
+        (x, _), (x_test, _) = gm.datasets.load("strokes")
+        model = gm.zoo.build("vae-keras")
+        model.fit(x[:256], epochs=2, batch_size=32, validation_data=x_test[:256], verbose="silent")
+        trained_weights = weights(trained / run.MODEL)
+        assert all(np.array_equal(value, trained_weights[name]) for name, value in model.weights.items())
+
+    def test_recipe_serves_what_is_not_given(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            run.Run, "train", lambda self, *rest: asked.append(self.settings) or run.Outcome(1, 0, 0, {}, [])
+        )
+        for number, extra in enumerate([(), ("--recipe",), ("--recipe", "--epochs", 3)]):
+            assert call("train", "vae-z10", *extra, "--out", tmp_path / str(number)) == 0
+        assert [(s.data, s.epochs, s.batch_size) for s in asked] == [
+            ("strokes", 10, 128),
+            ("mnist", 100, 128),
+            ("mnist", 3, 128),
+        ]
+
+    def test_threads_do_not_change_the_result(self, trained, tmp_path):
+        assert call("train", *SMALL, "--epochs", 2, "--threads", 3, "--out", tmp_path) == 0
+        assert gm.get_num_threads() == 3
+        assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
+
+    def test_without_matplotlib_only_its_pictures_are_missing(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        assert call("train", *SMALL, "--epochs", 1, "--out", tmp_path) == 0
+        assert {file.name for file in tmp_path.iterdir()} == RESULTS - {run.LOSSES, run.LATENT, run.RECONSTRUCTIONS}
+        assert "for lack of matplotlib (pip install 'genmodels[plot]'): losses.png" in capsys.readouterr().out
+
+
+class TestFolder:
+    def test_a_full_folder_is_refused_and_left_alone(self, tmp_path, capsys):
+        (tmp_path / "thesis.txt").write_text("years of work")
+        assert call("train", *SMALL, "--out", tmp_path) == 2
+        assert capsys.readouterr().err == (
+            f"genmodels: error: {tmp_path} is not empty: --resume goes on with the run there, --overwrite replaces it\n"
+        )
+        assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+    def test_overwrite_replaces_the_run_and_nothing_else(self, tmp_path):
+        (tmp_path / "thesis.txt").write_text("years of work")
+        for seed in (1, 2):
+            assert call("train", *SMALL, "--epochs", 1, "--seed", seed, "--overwrite", "--out", tmp_path) == 0
+        assert {file.name for file in tmp_path.iterdir()} == {*RESULTS, "thesis.txt"}
+        assert gm.load(tmp_path / run.MODEL).seed == 2
+        assert len(gm.load(tmp_path / run.MODEL).history) == 1
+
+    def test_failing_before_the_first_step_leaves_no_folder(self, tmp_path, capsys):
+        root = tmp_path / "empty"
+        root.mkdir()
+        (root / "cifar10").mkdir()
+        (root / "cifar10" / "cifar-10-batches-py").mkdir()
+        assert call("train", "vae-keras", "--data", "cifar10", "--data-root", root, "--out", tmp_path / "run") == 1
+        error = capsys.readouterr().err
+        assert error.startswith("genmodels: error: ")
+        assert error.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+
+
+class TestResume:
+    def test_a_finished_run_is_left_as_it_is(self, trained, capsys):
+        before = {file: file.read_bytes() for file in trained.iterdir()}
+        assert call("train", *SMALL, "--epochs", 2, "--out", trained, "--resume") == 0
+        assert capsys.readouterr().out.startswith("nothing to do: all 2 epochs are trained\n")
+        assert {file: file.read_bytes() for file in trained.iterdir()} == before
+
+    def test_an_empty_folder_begins_a_run(self, tmp_path, trained):
+        assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--resume") == 0
+        assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
+
+    def test_more_epochs_go_on_to_the_same_bits(self, tmp_path, trained):
+        assert call("train", *SMALL, "--epochs", 1, "--out", tmp_path) == 0
+        assert call("train", "vae-keras", "--epochs", 2, "--out", tmp_path, "--resume") == 0
+        assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
+        assert losses(tmp_path) == losses(trained)
+
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            (("--seed", 5), "begun with seed 0, which --resume cannot change to 5"),
+            (("--limit", 99), "begun with limit 256, which --resume cannot change to 99"),
+            (("--epochs", 1), "begun for 2 epochs, which --resume cannot shorten to 1"),
+        ],
+    )
+    def test_other_settings_are_refused(self, trained, capsys, changed, message):
+        before = {file: file.read_bytes() for file in trained.iterdir()}
+        assert call("train", "vae-keras", *changed, "--out", trained, "--resume") == 1
+        assert message in capsys.readouterr().err
+        assert {file: file.read_bytes() for file in trained.iterdir()} == before
+
+    def test_damaged_settings_are_named(self, tmp_path, capsys):
+        (tmp_path / run.SETTINGS).write_text('{"model": "vae-keras"}')
+        assert call("train", *SMALL, "--out", tmp_path, "--resume") == 1
+        assert f"{tmp_path / run.SETTINGS} does not hold the settings of a run" in capsys.readouterr().err
+
+    def test_budget_ends_in_good_order(self, trained, tmp_path, capsys):
+        assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--budget", "0.001s") == 0
+        assert "the budget of 0.001 s is spent after 0 of 2 epochs" in capsys.readouterr().out
+        assert {file.name for file in tmp_path.iterdir()} == RESULTS - {run.LOSSES}
+        assert len(gm.load(tmp_path / run.MODEL).history.steps) == 1
+        assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--resume") == 0
+        assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
+        assert losses(tmp_path) == losses(trained)
+
+    def test_killed_and_resumed_ends_with_the_same_bits(self, undisturbed, tmp_path):
+        arguments = ("train", *SMALL, "--epochs", 12, "--out", tmp_path)
+        victim = process(*arguments)
+        wait_for(tmp_path / run.CHECKPOINT, victim)
+        victim.kill()
+        victim.communicate()
+        assert len(gm.load(tmp_path / run.CHECKPOINT).history) < 12
+        assert call(*arguments, "--resume") == 0
+        assert same_weights(tmp_path / run.MODEL, undisturbed / run.MODEL)
+        assert losses(tmp_path) == losses(undisturbed)
+
+    def test_ctrl_c_saves_and_exits_with_130(self, undisturbed, tmp_path):
+        arguments = ("train", *SMALL, "--epochs", 12, "--out", tmp_path)
+        victim = process(*arguments)
+        wait_for(tmp_path / run.CHECKPOINT, victim)
+        victim.send_signal(signal.SIGINT)
+        _, error = victim.communicate(timeout=60)
+        assert victim.returncode == 130
+        assert "--resume goes on" in error
+        assert "Traceback" not in error
+        assert gm.load(tmp_path / run.CHECKPOINT).interrupted
+        assert call(*arguments, "--resume") == 0
+        assert same_weights(tmp_path / run.MODEL, undisturbed / run.MODEL)
+        assert losses(tmp_path) == losses(undisturbed)
+
+
+def wait_for(path, process):
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.005)
+
+
+class TestSample:
+    def test_draws_from_a_run_and_from_its_file(self, trained, tmp_path, capsys):
+        assert call("sample", trained, "--n", 7, "--seed", 3, "--out", tmp_path / "a.png") == 0
+        assert capsys.readouterr().out == f"picture: {tmp_path / 'a.png'}\n"
+        assert call("sample", trained / run.MODEL, "--n", 7, "--seed", 3, "--out", tmp_path / "b.png") == 0
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+        images = gm.load(trained / run.MODEL).sample(7, seed=3)
+        gm.plot.save_grid(images, tmp_path / "c.png", rows=3)
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+    def test_labels_repeat_in_turn(self, tmp_path):
+        model = gm.zoo.build("vae-keras", num_classes=10)
+        model.save(tmp_path / "m.safetensors")
+        assert call("sample", tmp_path / "m.safetensors", "--n", 4, "--labels", "7,2", "--out", tmp_path / "a.png") == 0
+        gm.plot.save_grid(model.sample(4, labels=np.array([7, 2, 7, 2]), seed=0), tmp_path / "b.png", rows=2)
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+    @pytest.mark.parametrize("name", ["missing", "a_text.safetensors", "empty_folder"])
+    def test_no_model_there_is_one_line(self, tmp_path, capsys, name):
+        (tmp_path / "a_text.safetensors").write_text("not a model")
+        (tmp_path / "empty_folder").mkdir()
+        assert call("sample", tmp_path / name, "--out", tmp_path / "a.png") == 1
+        error = capsys.readouterr().err
+        assert error.startswith("genmodels: error: ")
+        assert name in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / "a.png").exists()
+
+
+class TestEvaluate:
+    def test_prints_the_losses_on_the_test_images(self, trained, capsys):
+        assert call("evaluate", trained, "--limit", 100) == 0
+        (_, _), (x, _) = gm.datasets.load("strokes")
+        expected = gm.load(trained / run.MODEL).evaluate(x[:100])
+        assert capsys.readouterr().out == "".join(f"test {name}: {value:.3f}\n" for name, value in expected.items())
+
+    def test_a_lone_file_needs_the_data_named(self, trained, tmp_path, capsys):
+        (tmp_path / "m.safetensors").write_bytes((trained / run.MODEL).read_bytes())
+        assert call("evaluate", tmp_path / "m.safetensors") == 1
+        assert "give --data" in capsys.readouterr().err
+        assert call("evaluate", tmp_path / "m.safetensors", "--data", "strokes", "--limit", 10) == 0
+
+
+class TestInfo:
+    def test_names_version_cpu_and_threads(self, capsys):
+        assert call("info", "--threads", 2) == 0
+        lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+        assert lines["genmodels"].strip() == gm.__version__
+        assert lines["numpy"].strip() == np.__version__
+        assert lines["threads"].strip() == "2"
+        assert lines["isa"].strip() == gm.cpu_info()["isa"]
+
+    def test_names_what_a_file_holds(self, trained, capsys):
+        assert call("info", trained) == 0
+        printed = capsys.readouterr().out
+        assert "VAE, 2 epochs trained" in printed
+        assert "65,089" in printed
+
+
+class TestUsage:
+    def test_wrong_arguments_exit_with_2_and_name_the_choices(self, capsys):
+        assert "vae-keras" in usage_error(capsys, "train", "nothing", "--out", "x")
+        assert "strokes" in usage_error(capsys, "train", "vae-keras", "--data", "nothing", "--out", "x")
+        assert "must be at least 1, not 0" in usage_error(capsys, "train", "vae-keras", "--epochs", 0, "--out", "x")
+        assert "a time such as 90s" in usage_error(capsys, "train", "vae-keras", "--budget", "soon", "--out", "x")
+        assert "not allowed with" in usage_error(capsys, "train", "vae-keras", "--resume", "--overwrite", "--out", "x")
+        assert "--out" in usage_error(capsys, "train", "vae-keras")
+        assert "COMMAND" in usage_error(capsys)
+
+    @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("45", 45), ("1.5m", 90)])
+    def test_budget_units(self, text, seconds):
+        assert cli._seconds(text) == seconds
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit) as ended:
+            call("--version")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == f"genmodels {gm.__version__}\n"
+
+    def test_a_reader_who_leaves_is_no_failure_to_speak_of(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "genmodels", "info"]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        assert done.returncode == 1
+        assert done.stderr == ""
