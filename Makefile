@@ -1,6 +1,7 @@
 # make demo   trains a small VAE on drawn digits and names the picture it made
 # make test   runs the tests
-# make lint, make format, make bench, make clean
+# make parity compares with PyTorch (a large download); make bench times the two side by side
+# make lint, make format, make clean
 #
 # Everything happens in the virtual environment $(VENV), made on first use with $(PYTHON) (3.11 or newer).
 
@@ -14,7 +15,7 @@ PYTEST_FLAGS ?=
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.c csrc/*/*.h)
 FORMATTED_C := $(wildcard csrc/*/*.c csrc/*/*.h tests/native/*.c tests/native/*.h)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test parity lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -22,6 +23,9 @@ demo: $(VENV)/built
 
 test: $(VENV)/test-ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+parity: $(VENV)/parity-ready
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/parity
 
 lint: $(VENV)/lint-ready
 	$(BIN)/ruff check .
@@ -34,8 +38,8 @@ format: $(VENV)/lint-ready
 	$(BIN)/ruff format .
 	clang-format -i $(FORMATTED_C)
 
-bench: $(VENV)/built
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/parity-ready
+	$(BIN)/python benchmarks/vae_keras.py time
 
 clean:
 	rm -rf $(VENV) build dist genmodels.egg-info genmodels/_core.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -56,4 +60,9 @@ $(VENV)/test-ready: $(VENV)/built
 
 $(VENV)/lint-ready: $(VENV)/test-ready
 	$(BIN)/python -m pip install --quiet ruff mypy
+	touch $@
+
+# PyTorch is what tests/parity/ and benchmarks/ compare with; nothing else here uses it.
+$(VENV)/parity-ready: $(VENV)/test-ready
+	$(BIN)/python -m pip install --quiet torch==2.13.0
 	touch $@

@@ -26,6 +26,9 @@ _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, Overfl
 # What `train` takes for settings not given, unless --recipe says to take the model's own.
 _DEFAULTS = {"data": "strokes", "epochs": 10, "batch_size": 128, "seed": 0, "limit": None}
 
+# What `info` calls the entries of `cpu_info`.
+_CPU_ROWS = {"isa": "kernels chosen", "isa_available": "kernels available", "isa_machine": "best for this CPU"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
@@ -172,7 +175,7 @@ def _info(arguments: argparse.Namespace) -> int:
     rows = {"genmodels": gm.__version__, "python": platform.python_version(), "numpy": np.__version__}
     for name, value in {**rows, **gm.cpu_info(), "threads": gm.get_num_threads()}.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        print(f"{name + ':':<16}{shown}")
+        print(f"{_CPU_ROWS.get(name, name) + ':':<20}{shown}")
     return 0
 
 

@@ -316,7 +316,7 @@ class TestInfo:
         assert lines["genmodels"].strip() == gm.__version__
         assert lines["numpy"].strip() == np.__version__
         assert lines["threads"].strip() == "2"
-        assert lines["isa"].strip() == gm.cpu_info()["isa"]
+        assert lines["kernels chosen"].strip() == gm.cpu_info()["isa"]
 
     def test_names_what_a_file_holds(self, trained, capsys):
         assert call("info", trained) == 0

@@ -3,8 +3,9 @@
 The function is f(x, w) = sum(r * forward(x)), its sum in float64, with random r. Along a direction d of independent
 normal numbers, of deviation s, the derivative is <g, d>, a number of size s |g|; the central difference of fourth
 order with step h must be within BOUND * s |g| of it. s is 1, or a kernel's own deviation. h = 1/32 is wide enough that
-the float32 rounding of the outputs stays well below the bound, and the fourth order keeps the curvature below it too. Kinks are kept out of
-reach: every channel that goes into a ReLU has a bias that keeps it on one side of 0, channel by channel the other one.
+the float32 rounding of the outputs stays below the bound, and the fourth order keeps the curvature below it too.
+Kinks are kept out of reach: every channel that goes into a ReLU has a bias that keeps it on one side of 0, channel by
+channel the other one.
 """
 
 from __future__ import annotations

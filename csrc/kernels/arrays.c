@@ -1,7 +1,7 @@
 /* Each array function is a context, a task that runs a kernel on one piece, and a call that starts the tasks. */
 #include "kernels/arrays.h"
 
-#include <string.h>
+#include <stddef.h>
 
 #include "base/parallel.h"
 #include "kernels/table.h"

@@ -83,9 +83,8 @@ typedef struct gather {
     const gm_kernels *kernels;
     int64_t N, in_channels, out_channels, panels;
     int64_t in_row, in_image, out_row, out_image; /* strides in floats */
-    int64_t kernel_columns, w_tap, w_in,
-        w_out; /* weight (r, s, in, out) at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
-    bool dot;  /* few output channels: weights packed as (out, depth) */
+    int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
+    bool dot;                                     /* few output channels: weights packed as (out, depth) */
     int64_t row_phases, column_phases;
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
     int64_t panel_parts;
@@ -97,7 +96,7 @@ typedef struct gather {
     float slope; /* the activation as the tile applies it; 1: not at all */
 } gather;
 
-/* Floats of packed weights before phase (row, column), given the taps of every earlier phase. */
+/* The axis of phase `index`: rows or columns. */
 static axis axis_of(const gather *op, bool rows, int64_t index) {
     const gm_conv *g = op->g;
     if (rows)
@@ -111,15 +110,19 @@ static int64_t packed_columns(const gather *op) {
     return op->dot ? op->out_channels : op->panels * op->kernels->tile.panel;
 }
 
+/* Taps of the phases before `index`. Every kernel row (column) belongs to one phase, so all have R (S) together. */
+static int64_t taps_before(const gather *op, bool rows, int64_t index) {
+    int64_t taps = 0;
+    for (int64_t i = 0; i < index; i++) taps += axis_of(op, rows, i).taps;
+    return taps;
+}
+
 static phase phase_of(const gather *op, int64_t index) {
-    phase ph = {axis_of(op, true, index / op->column_phases), axis_of(op, false, index % op->column_phases), 0, NULL};
+    int64_t row = index / op->column_phases, column = index % op->column_phases;
+    phase ph = {axis_of(op, true, row), axis_of(op, false, column), 0, NULL};
     ph.depth = ph.rows.taps * ph.columns.taps * op->in_channels;
-    int64_t before = 0;
-    for (int64_t i = 0; i < index; i++) {
-        axis rows = axis_of(op, true, i / op->column_phases), columns = axis_of(op, false, i % op->column_phases);
-        before += rows.taps * columns.taps * op->in_channels;
-    }
-    ph.packed = op->packed + before * packed_columns(op);
+    int64_t before = taps_before(op, true, row) * op->g->S + ph.rows.taps * taps_before(op, false, column);
+    ph.packed = op->packed + before * op->in_channels * packed_columns(op);
     return ph;
 }
 

@@ -270,7 +270,7 @@ static void channel_products(int64_t n, int64_t W, const float *restrict dy, con
         int64_t width = n - row < W ? n - row : W;
         for (int64_t w = 0; w < width; w++) {
             sum[w] += (double)dy[w];
-            products[w] += (double)dy[w] * (double)(x[w] - center[w]);
+            products[w] += (double)dy[w] * ((double)x[w] - (double)center[w]);
         }
     }
 }

@@ -60,7 +60,7 @@ void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
 
 /* Kernel rows: what kernels/conv.c keeps a list for. Strides: it works by phases, stride x stride of them. Padding:
  * beyond any use, and sums and products cannot overflow. */
-enum { LARGEST_WINDOW = 64, LARGEST_PADDING = 1 << 20 };
+enum { LARGEST_WINDOW = GM_MAX_KERNEL, LARGEST_PADDING = 1 << 20 };
 
 static gm_status check_pair(const gm_layer *layer, const char *name, const int64_t pair[2], int64_t least, int64_t most,
                             gm_error *error) {

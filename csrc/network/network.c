@@ -9,7 +9,6 @@
 #include "network/network.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

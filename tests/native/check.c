@@ -79,6 +79,6 @@ int64_t check_between(gm_random *random, int64_t low, int64_t high) {
 }
 
 void check_near(double got, double wanted, double bound, const char *name, int64_t index) {
-    CHECK(fabs(got - wanted) <= bound, "%s[%lld] is %.9g, must be %.9g within %.2g", name, (long long)index, got, wanted,
-          bound);
+    CHECK(fabs(got - wanted) <= bound, "%s[%lld] is %.9g, must be %.9g within %.2g", name, (long long)index, got,
+          wanted, bound);
 }

@@ -24,7 +24,8 @@ typedef struct check_case {
     const char *name;
     void (*run)(void);
 } check_case;
-#define CASE(name) {#name, name}
+#define CASE(name)                                                                                                     \
+    { #name, name }
 
 /* The body of main. */
 int check_main(int argc, char **argv, const check_case *cases, int count);

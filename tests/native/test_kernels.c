@@ -60,7 +60,8 @@ static void compare(const char *name, const arguments *got, const arguments *wan
     for (int i = 0; i < ROWS; i++)
         CHECK(memcmp(got->w[i].values, wanted->w[i].values, (size_t)got->W * 4) == 0, "%s wrote to an input", name);
     for (int i = 0; i < SUMS; i++)
-        for (int64_t j = 0; j < got->W; j++) check_near(doubles(got, i)[j], doubles(wanted, i)[j], 4e-6 * terms, name, j);
+        for (int64_t j = 0; j < got->W; j++)
+            check_near(doubles(got, i)[j], doubles(wanted, i)[j], 4e-6 * terms, name, j);
     CHECK(memcmp(bytes(got), bytes(wanted), (size_t)got->n) == 0, "%s: other bytes, n = %d", name, (int)got->n);
     check_near(got->result, wanted->result, 4e-6 * terms, name, got->n);
 }
@@ -197,7 +198,8 @@ TRY_ROWS(channel_products, k->channel_products(n, W, x0, x1, w0, s0, s1),
 TRY_ROWS(channel_affine, k->channel_affine(n, W, x0, w0, w1, w2, x1),
          x1[i] = (float)(((double)x0[i] - (double)w0[w]) * (double)w1[w] + (double)w2[w]))
 TRY_ROWS(channel_blend, k->channel_blend(n, W, x0, x1, w0, w1, w2, w3, x2),
-         x2[i] = (float)((double)w1[w] * (double)x0[i] + (double)w2[w] * ((double)x1[i] - (double)w0[w]) + (double)w3[w]))
+         x2[i] = (float)((double)w1[w] * (double)x0[i] + (double)w2[w] * ((double)x1[i] - (double)w0[w]) +
+                         (double)w3[w]))
 
 /* ---- dropout ---- */
 
@@ -213,19 +215,25 @@ static bool kept(int64_t i) {
     return word[i % GM_DROPOUT_GROUP / (GM_DROPOUT_GROUP / 4)] >= QUARTER;
 }
 
-TRY(dropout, 1, k->dropout(&DROPOUT, QUARTER, 1.5f, n, x0, b, x1),
-    (b[i] = kept(i), x1[i] = b[i] ? 1.5f * x0[i] : 0))
+TRY(dropout, 1, k->dropout(&DROPOUT, QUARTER, 1.5f, n, x0, b, x1), (b[i] = kept(i), x1[i] = b[i] ? 1.5f * x0[i] : 0))
 
 static void make_mask(const arguments *a) {
     for (int64_t i = 0; i < a->n; i++) bytes(a)[i] &= 1;
 }
-TRY(dropout_backward, 1, (make_mask(a), k->dropout_backward(1.5f, n, b, x0, x1), k->dropout_backward(1.5f, n, b, x2, x2)),
+TRY(dropout_backward, 1,
+    (make_mask(a), k->dropout_backward(1.5f, n, b, x0, x1), k->dropout_backward(1.5f, n, b, x2, x2)),
     (b[i] &= 1, x1[i] = b[i] ? 1.5f * x0[i] : 0, x2[i] = b[i] ? 1.5f * x2[i] : 0))
 
 /* ---- optimizers: gradient x0, parameter x1, state x2 and the non-negative x3 ---- */
 
-static const gm_update STEP = {.learning_rate = 0.01f, .beta1 = 0.9f, .beta2 = 0.99f, .rho = 0.9f, .momentum = 0.5f,
-                               .epsilon = 1e-3f, .correction1 = 2.5f, .correction2 = 8};
+static const gm_update STEP = {.learning_rate = 0.01f,
+                               .beta1 = 0.9f,
+                               .beta2 = 0.99f,
+                               .rho = 0.9f,
+                               .momentum = 0.5f,
+                               .epsilon = 1e-3f,
+                               .correction1 = 2.5f,
+                               .correction2 = 8};
 
 static void mean_of_adam(float g, float *p, float *m, float *v) {
     double first = (double)STEP.beta1 * (double)*m + (1 - (double)STEP.beta1) * (double)g;
@@ -281,14 +289,16 @@ TEST(activations_over_the_whole_range) {
     for (double x = -200; x <= 200; x += 0.0625 + fabs(x) / 64) {
         float in[2] = {(float)x, NAN}, out[2], logits[1], slope[1], zero[1] = {0};
         k->activate((gm_activation){GM_SIGMOID, 0}, 2, in, out);
-        check_near((double)out[0], sigmoid((double)in[0]), 1e-6 * sigmoid((double)in[0]) + 1e-37, "sigmoid", (int64_t)x);
+        check_near((double)out[0], sigmoid((double)in[0]), 1e-6 * sigmoid((double)in[0]) + 1e-37, "sigmoid",
+                   (int64_t)x);
         CHECK(isnan(out[1]), "sigmoid of NaN");
         k->activate((gm_activation){GM_TANH, 0}, 2, in, out);
         check_near((double)out[0], tanh((double)in[0]), 1e-6 * fabs(tanh((double)in[0])), "tanh", (int64_t)x);
         CHECK(isnan(out[1]), "tanh of NaN");
         logits[0] = in[0];
         double loss = k->cross_entropy(1, logits, zero, 1, slope);
-        check_near(loss, cross_entropy((double)in[0], 0), 1e-6 * cross_entropy((double)in[0], 0) + 1e-37, "loss", (int64_t)x);
+        check_near(loss, cross_entropy((double)in[0], 0), 1e-6 * cross_entropy((double)in[0], 0) + 1e-37, "loss",
+                   (int64_t)x);
     }
 }
 

@@ -28,9 +28,11 @@ TEST(sizes_do_not_wrap) {
     CHECK(gm_size_multiply((int64_t)1 << 20, (int64_t)1 << 20, &product, "x", &error) == GM_OK, "2^40 is allowed");
     CHECK(product == GM_MAX_ELEMENTS, "%lld", (long long)product);
     product = -1;
-    CHECK(gm_size_multiply(((int64_t)1 << 20) + 1, (int64_t)1 << 20, &product, "x", &error) == GM_OVERFLOW_ERROR, "over");
+    CHECK(gm_size_multiply(((int64_t)1 << 20) + 1, (int64_t)1 << 20, &product, "x", &error) == GM_OVERFLOW_ERROR,
+          "over");
     CHECK(gm_size_multiply(INT64_MAX, INT64_MAX, &product, "x", &error) == GM_OVERFLOW_ERROR, "far over");
-    CHECK(gm_size_multiply((int64_t)1 << 32, (int64_t)1 << 32, &product, "x", &error) == GM_OVERFLOW_ERROR, "wraps to 0");
+    CHECK(gm_size_multiply((int64_t)1 << 32, (int64_t)1 << 32, &product, "x", &error) == GM_OVERFLOW_ERROR,
+          "wraps to 0");
     CHECK(gm_size_multiply(-1, 5, &product, "x", &error) == GM_VALUE_ERROR, "negative");
     CHECK(product == -1, "a refused product was written: %lld", (long long)product);
     CHECK(gm_size_multiply(0, INT64_MAX, &product, "x", &error) == GM_OK && product == 0, "zero");

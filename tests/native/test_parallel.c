@@ -48,14 +48,17 @@ typedef struct nest {
     tally inner[8];
 } nest;
 
-static void start_inner(void *context, int64_t index) { gm_parallel_for(MOST, count_one, &((nest *)context)->inner[index]); }
+static void start_inner(void *context, int64_t index) {
+    gm_parallel_for(MOST, count_one, &((nest *)context)->inner[index]);
+}
 
 TEST(nested_calls) {
     nest *outer = calloc(1, sizeof *outer);
     gm_set_num_threads(3);
     gm_parallel_for(8, start_inner, outer);
     for (int i = 0; i < 8; i++)
-        for (int j = 0; j < MOST; j++) CHECK(outer->inner[i].calls[j] == 1, "%d, %d: %d", i, j, outer->inner[i].calls[j]);
+        for (int j = 0; j < MOST; j++)
+            CHECK(outer->inner[i].calls[j] == 1, "%d, %d: %d", i, j, outer->inner[i].calls[j]);
     free(outer);
 }
 

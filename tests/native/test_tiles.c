@@ -33,7 +33,8 @@ static void check_gathered(const char *name, float got, const gm_run run[RUNS], 
             double term = (double)a[run[i].a + t] * (double)b[(run[i].b + t) * b_step];
             sum += term, size += fabs(term);
         }
-    check_near((double)got, sum < 0 ? (double)slope * sum : sum, (4 + sqrt(terms)) * (double)FLT_EPSILON * size, name, index);
+    check_near((double)got, sum < 0 ? (double)slope * sum : sum, (4 + sqrt(terms)) * (double)FLT_EPSILON * size, name,
+               index);
 }
 
 static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
@@ -51,7 +52,8 @@ static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_
             check_gathered("rows_tile", out.values[i], run, a.values + m * (a_row + 5), b.values + c, panel,
                            with_bias ? bias.values + c : NULL, slope, i);
         else
-            CHECK(memcmp(out.values + i, untouched.values + i, sizeof(float)) == 0, "wrote between rows, at %d", (int)i);
+            CHECK(memcmp(out.values + i, untouched.values + i, sizeof(float)) == 0, "wrote between rows, at %d",
+                  (int)i);
     }
     check_buffer *all[] = {&a, &b, &bias, &out, &untouched};
     for (int i = 0; i < 5; i++) check_free(all[i]);
@@ -69,7 +71,8 @@ static void dot_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t
     gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = (uint64_t)extra};
     gm_run run[RUNS];
     int64_t a_row = make_runs(run, k->tile.vector, extra), b_row = runs_depth(run), out_stride = columns + 2;
-    check_buffer a = check_normal((rows - 1) * (a_row + 1) + a_row, &random), b = check_normal(columns * b_row, &random);
+    check_buffer a = check_normal((rows - 1) * (a_row + 1) + a_row, &random),
+                 b = check_normal(columns * b_row, &random);
     check_buffer bias = check_normal(columns, &random), out = check_floats((rows - 1) * out_stride + columns);
     k->dot_tile(rows, columns, RUNS, run, a.values, a_row + 1, b.values, b_row, with_bias ? bias.values : NULL, slope,
                 out.values, out_stride);

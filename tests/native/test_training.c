@@ -11,14 +11,23 @@
 enum { SIDE = 9, CLASSES = 3, LATENT = 2, BATCH = 7, STEPS = 5 };
 
 #define CONV(f, s, transposed)                                                                                         \
-    {.kind = (transposed) ? "Conv2DTranspose" : "Conv2D", .filters = (f), .kernel_size = {3, 3}, .strides = {s, s},    \
-     .padding = GM_PADDING_SAME, .use_bias = true, .kernel_initializer = GM_INIT_GLOROT_UNIFORM}
-#define DENSE(u) {.kind = "Dense", .units = (u), .use_bias = true, .kernel_initializer = GM_INIT_HE_NORMAL}
-#define LEAKY {.kind = "LeakyReLU", .negative_slope = 0.2f}
+    {                                                                                                                  \
+        .kind = (transposed) ? "Conv2DTranspose" : "Conv2D", .filters = (f), .kernel_size = {3, 3}, .strides = {s, s}, \
+        .padding = GM_PADDING_SAME, .use_bias = true, .kernel_initializer = GM_INIT_GLOROT_UNIFORM                     \
+    }
+#define DENSE(u)                                                                                                       \
+    { .kind = "Dense", .units = (u), .use_bias = true, .kernel_initializer = GM_INIT_HE_NORMAL }
+#define LEAKY                                                                                                          \
+    { .kind = "LeakyReLU", .negative_slope = 0.2f }
 
 static const gm_layer_config ENCODER[] = {
-    CONV(5, 2, false), LEAKY, {.kind = "BatchNorm", .momentum = 0.1f, .epsilon = 1e-5f}, {.kind = "Flatten"}, DENSE(11),
-    {.kind = "Tanh"}, {.kind = "Dropout", .rate = 0.3f},
+    CONV(5, 2, false),
+    LEAKY,
+    {.kind = "BatchNorm", .momentum = 0.1f, .epsilon = 1e-5f},
+    {.kind = "Flatten"},
+    DENSE(11),
+    {.kind = "Tanh"},
+    {.kind = "Dropout", .rate = 0.3f},
 };
 static const gm_layer_config HEAD[] = {DENSE(2 * LATENT)};
 static const gm_layer_config DECODER[] = {
@@ -41,10 +50,15 @@ static model make_model(float learning_rate) {
     const gm_shape *features = gm_network_output_shape(m.network[0]);
     succeed(gm_network_create(HEAD, COUNT(HEAD), features, 5, 1, &m.network[1], &error), &error);
     succeed(gm_network_create(DECODER, COUNT(DECODER), &z, 5, 2, &m.network[2], &error), &error);
-    gm_vae_config config = {.image = image, .latent_dim = LATENT, .num_classes = CLASSES, .reconstruction = GM_BCE,
-                            .reduction = GM_SUM, .beta = 1, .seed = 5};
-    config.optimizer = (gm_optimizer_config){.kind = GM_ADAM, .learning_rate = learning_rate, .beta1 = 0.9f,
-                                             .beta2 = 0.999f, .epsilon = 1e-7f};
+    gm_vae_config config = {.image = image,
+                            .latent_dim = LATENT,
+                            .num_classes = CLASSES,
+                            .reconstruction = GM_BCE,
+                            .reduction = GM_SUM,
+                            .beta = 1,
+                            .seed = 5};
+    config.optimizer = (gm_optimizer_config){
+        .kind = GM_ADAM, .learning_rate = learning_rate, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-7f};
     succeed(gm_vae_create(&config, m.network[0], m.network[1], m.network[2], &m.vae, &error), &error);
     succeed(gm_vae_reserve(m.vae, BATCH, &error), &error);
     return m;

@@ -1,0 +1,169 @@
+/* GFLOP/s of the convolution kernels beside the machine's own limit, measured in turn in one run.
+ *
+ *     make bench-conv              on two threads; THREADS=1 for one
+ *
+ * FLOPs count the taps that fall inside the image, two a multiply-add. The limit is a loop of independent fused
+ * multiply-adds in registers on as many threads. Medians of 9 rounds; a round measures every layer once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/parallel.h"
+#include "kernels/conv.h"
+#include "kernels/table.h"
+
+enum { ROUNDS = 9, PASSES = 3 };
+
+static const char *const pass_names[PASSES] = {"forward", "input gradient", "weight gradient"};
+
+typedef struct layer {
+    const char *name;
+    gm_conv g;
+    int64_t N;
+    float *x, *w, *y, *dx, *dw, *workspace;
+    double flops, seconds[PASSES][ROUNDS];
+} layer;
+
+static double now(void) {
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values) {
+    qsort(values, ROUNDS, sizeof *values, ascending);
+    return values[ROUNDS / 2];
+}
+
+/* ---- the limit -------------------------------------------------------------------------------------------------- */
+
+enum { FMA_STEPS = 200000, FMA_CHAINS = 16 };
+
+#define FMA_LOOP(vector)                                                                                               \
+    vector sum[FMA_CHAINS] = {{0}}, factor = {0}, term = {0};                                                          \
+    factor += 0.999f, term += 0.001f;                                                                                  \
+    for (int i = 0; i < FMA_STEPS; i++) {                                                                              \
+        for (int c = 0; c < FMA_CHAINS; c++) sum[c] = sum[c] * factor + term;                                          \
+        __asm__ volatile("" : "+x"(factor), "+x"(term));                                                               \
+    }                                                                                                                  \
+    for (int c = 1; c < FMA_CHAINS; c++) sum[0] += sum[c];                                                             \
+    memcpy(out, &sum[0], sizeof(float));
+
+typedef float wide __attribute__((vector_size(64)));
+typedef float half __attribute__((vector_size(32)));
+typedef float narrow __attribute__((vector_size(16)));
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vl"))) static void multiply_add_avx512(float *out) { FMA_LOOP(wide) }
+__attribute__((target("avx2,fma"))) static void multiply_add_avx2(float *out) { FMA_LOOP(half) }
+#endif
+static void multiply_add_portable(float *out) { FMA_LOOP(narrow) }
+
+static void multiply_add(void *context, int64_t index) {
+    float *out = (float *)context + index * 16;
+    switch (gm_kernels_isa()) {
+#if defined(__x86_64__)
+    case GM_ISA_AVX512: multiply_add_avx512(out); break;
+    case GM_ISA_AVX2: multiply_add_avx2(out); break;
+#endif
+    default: multiply_add_portable(out); break;
+    }
+}
+
+static double limit(void) {
+    static float out[16 * GM_MAX_THREADS];
+    int64_t tasks = 4 * gm_num_threads(), width = gm_kernels_active()->tile.vector;
+    double start = now();
+    gm_parallel_for(tasks, multiply_add, out);
+    return (double)(tasks * FMA_STEPS * FMA_CHAINS * width * 2) / (now() - start);
+}
+
+/* ---- the layers ------------------------------------------------------------------------------------------------- */
+
+static gm_conv same(int64_t size, int64_t C, int64_t K, int64_t kernel, int64_t stride) {
+    int64_t out = (size + stride - 1) / stride, pad = (out - 1) * stride + kernel - size;
+    pad = pad > 0 ? pad / 2 : 0;
+    return (gm_conv){size, size, C, out, out, K, kernel, kernel, stride, stride, pad, pad};
+}
+
+static int64_t inner_taps(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad) {
+    int64_t taps = 0;
+    for (int64_t i = 0; i < out; i++)
+        for (int64_t r = 0; r < kernel; r++) taps += i * stride + r >= pad && i * stride + r - pad < in;
+    return taps;
+}
+
+static float *values(int64_t n) {
+    float *v = malloc((size_t)n * sizeof *v);
+    if (!v) exit(1);
+    for (int64_t i = 0; i < n; i++) v[i] = (float)(i % 251) / 125.0f - 1.0f;
+    return v;
+}
+
+static void prepare(layer *l) {
+    const gm_conv *g = &l->g;
+    int64_t image = l->N * g->H * g->W * g->C, map = l->N * g->P * g->Q * g->K, kernel = g->R * g->S * g->C * g->K;
+    l->x = values(image), l->dx = values(image), l->y = values(map), l->w = values(kernel), l->dw = values(kernel);
+    l->workspace = values(gm_conv_workspace(g));
+    l->flops = 2.0 * (double)(l->N * g->C * g->K * inner_taps(g->H, g->P, g->R, g->stride_h, g->pad_top) *
+                              inner_taps(g->W, g->Q, g->S, g->stride_w, g->pad_left));
+}
+
+static void measure(layer *l, int round) {
+    double t[PASSES + 1] = {now()};
+    gm_conv_forward(&l->g, l->N, l->x, l->w, l->y, NULL, l->workspace);
+    t[1] = now();
+    gm_conv_backward_data(&l->g, l->N, l->y, l->w, l->dx, NULL, l->workspace);
+    t[2] = now();
+    gm_conv_backward_weights(&l->g, l->N, l->x, l->y, l->dw, l->workspace);
+    t[3] = now();
+    for (int p = 0; p < PASSES; p++) l->seconds[p][round] = t[p + 1] - t[p];
+}
+
+int main(int count, char **arguments) {
+    static layer layers[] = {
+        {.name = "28x28x32, 64, 3x3", .N = 128}, {.name = "14x14x64, 128, 5x5 /2", .N = 256},
+        {.name = "14x14x64, 128, 3x3 /2", .N = 64}, {.name = "7x7x128, 256, 5x5 /2", .N = 128},
+        {.name = "7x7x128, 256, 5x5", .N = 128}, {.name = "14x14x64, 64, 3x3 /2", .N = 128},
+        {.name = "28x28x32, 64, 3x3 /2", .N = 128}, {.name = "8x8x256, 256, 3x3", .N = 64},
+        {.name = "28x28x1, 32, 3x3 /2", .N = 128}, {.name = "28x28x1, 32, 3x3", .N = 128},
+        {.name = "28x28x1, 64, 5x5 /2", .N = 256}, {.name = "28x28x128, 1, 7x7", .N = 64},
+    };
+    const gm_conv shapes[] = {same(28, 32, 64, 3, 1),  same(14, 64, 128, 5, 2), same(14, 64, 128, 3, 2),
+                              same(7, 128, 256, 5, 2), same(7, 128, 256, 5, 1), same(14, 64, 64, 3, 2),
+                              same(28, 32, 64, 3, 2),  same(8, 256, 256, 3, 1), same(28, 1, 32, 3, 2),
+                              same(28, 1, 32, 3, 1),   same(28, 1, 64, 5, 2),   same(28, 128, 1, 7, 1)};
+    enum { LAYERS = sizeof layers / sizeof layers[0] };
+    gm_set_num_threads(count > 1 ? atoi(arguments[1]) : 2);
+    double limits[ROUNDS];
+    for (int i = 0; i < LAYERS; i++) {
+        layers[i].g = shapes[i];
+        prepare(&layers[i]);
+        measure(&layers[i], 0); /* a warm-up */
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        limits[round] = limit();
+        for (int i = 0; i < LAYERS; i++) measure(&layers[i], round);
+    }
+    double peak = median(limits);
+    printf("%s, %d threads, fused multiply-adds: %.0f GFLOP/s\n\n", gm_isa_name(gm_kernels_isa()), gm_num_threads(),
+           peak * 1e-9);
+    printf("| image, filters, kernel | batch |");
+    for (int p = 0; p < PASSES; p++) printf(" %s: ms | GFLOP/s | of the limit |", pass_names[p]);
+    printf("\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < LAYERS; i++) {
+        printf("| %s | %lld |", layers[i].name, (long long)layers[i].N);
+        for (int p = 0; p < PASSES; p++) {
+            double seconds = median(layers[i].seconds[p]), rate = layers[i].flops / seconds;
+            printf(" %.2f | %.0f | %.0f %% |", seconds * 1e3, rate * 1e-9, 100 * rate / peak);
+        }
+        printf("\n");
+    }
+    return 0;
+}
