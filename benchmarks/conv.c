@@ -1,6 +1,6 @@
 /* GFLOP/s of the convolution kernels beside the machine's own limit, measured in turn in one run.
  *
- *     make bench-conv              on two threads; THREADS=1 for one
+ *     make build/conv && build/conv 2     on two threads
  *
  * FLOPs count the taps that fall inside the image, two a multiply-add. The limit is a loop of independent fused
  * multiply-adds in registers on as many threads. Medians of 9 rounds; a round measures every layer once. */
@@ -128,12 +128,12 @@ static void measure(layer *l, int round) {
 
 int main(int count, char **arguments) {
     static layer layers[] = {
-        {.name = "28x28x32, 64, 3x3", .N = 128}, {.name = "14x14x64, 128, 5x5 /2", .N = 256},
+        {.name = "28x28x32, 64, 3x3", .N = 128},    {.name = "14x14x64, 128, 5x5 /2", .N = 256},
         {.name = "14x14x64, 128, 3x3 /2", .N = 64}, {.name = "7x7x128, 256, 5x5 /2", .N = 128},
-        {.name = "7x7x128, 256, 5x5", .N = 128}, {.name = "14x14x64, 64, 3x3 /2", .N = 128},
+        {.name = "7x7x128, 256, 5x5", .N = 128},    {.name = "14x14x64, 64, 3x3 /2", .N = 128},
         {.name = "28x28x32, 64, 3x3 /2", .N = 128}, {.name = "8x8x256, 256, 3x3", .N = 64},
-        {.name = "28x28x1, 32, 3x3 /2", .N = 128}, {.name = "28x28x1, 32, 3x3", .N = 128},
-        {.name = "28x28x1, 64, 5x5 /2", .N = 256}, {.name = "28x28x128, 1, 7x7", .N = 64},
+        {.name = "28x28x1, 32, 3x3 /2", .N = 128},  {.name = "28x28x1, 32, 3x3", .N = 128},
+        {.name = "28x28x1, 64, 5x5 /2", .N = 256},  {.name = "28x28x128, 1, 7x7", .N = 64},
     };
     const gm_conv shapes[] = {same(28, 32, 64, 3, 1),  same(14, 64, 128, 5, 2), same(14, 64, 128, 3, 2),
                               same(7, 128, 256, 5, 2), same(7, 128, 256, 5, 1), same(14, 64, 64, 3, 2),

@@ -22,7 +22,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     It is written under the name ".<name>.<8 hex digits>.tmp" in the same folder, flushed to the disk and renamed. An
     exception removes it and leaves `path` as it was. Such files of runs that were killed are removed on the way.
-    A link is followed: what it points to is replaced. OSError names `path`.
+    A link is followed: what it points to is replaced. OSError names `path`; it is also raised for a folder, a device
+    or a pipe in the file's place.
     """
     target = os.path.realpath(file_name(path))
     folder, name = os.path.split(target)
@@ -30,6 +31,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise FileNotFoundError(errno.ENOENT, "the folder to write into does not exist", folder)
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "a folder is in the place of the file to write", target)
+    if os.path.exists(target) and not os.path.isfile(target):  # the renaming would do away with a device
+        raise FileExistsError(errno.EEXIST, "a device or pipe is in the place of the file to write", target)
     _remove_stale(folder, name)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -54,6 +57,10 @@ def file_name(path: str | os.PathLike[str]) -> str:
         raise TypeError(f"path: expected a string or path, got {type(path).__name__}")
     if not name or "\0" in name:
         raise ValueError(f"path: {name!r} is not a file name")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"path: {name!r} is not a file name: {error.reason}") from None
     return name
 
 

@@ -20,14 +20,20 @@ MAX_SIZE = 2**40
 MAX_SEED = 2**64 - 1
 
 
+def shown(value: Any) -> str:
+    """A value as messages show it: on one line, and not all of an array or a long text."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def integer(value: Any, name: str, low: int, high: int = MAX_SIZE) -> int:
     """An int in low..high. A bool is no int; NumPy's integers are."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an int, not {value!r}")
+        raise TypeError(f"{name} must be an int, not {shown(value)}")
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an int, not {value!r} ({type(value).__name__})") from None
+        raise TypeError(f"{name} must be an int, not {shown(value)} ({type(value).__name__})") from None
     if number < low:
         raise ValueError(f"{name} is {number}, must be at least {low}")
     if number > high:
@@ -39,11 +45,11 @@ def integer(value: Any, name: str, low: int, high: int = MAX_SIZE) -> int:
 def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf, *, open_high: bool = False) -> float:
     """A finite float in [low, high], or in [low, high) with open_high. A bool is no number."""
     if isinstance(value, (bool, np.bool_, str, bytes, np.ndarray)):
-        raise TypeError(f"{name} must be a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {shown(value)}")
     try:
         result = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__})") from None
+        raise TypeError(f"{name} must be a number, not {shown(value)} ({type(value).__name__})") from None
     if not math.isfinite(result):
         raise ValueError(f"{name} is {result}, must be finite")
     if not low <= result <= high or (open_high and result == high):
@@ -54,7 +60,7 @@ def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf
 def flag(value: Any, name: str) -> bool:
     """True or False and nothing that merely counts as such."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
+        raise TypeError(f"{name} must be True or False, not {shown(value)}")
     return bool(value)
 
 
@@ -62,9 +68,9 @@ def choice(value: Any, name: str, choices: Iterable[str]) -> str:
     """One of the strings."""
     names = tuple(choices)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, one of {', '.join(map(repr, names))}, not {value!r}")
+        raise TypeError(f"{name} must be a str, one of {', '.join(map(repr, names))}, not {shown(value)}")
     if value not in names:
-        raise ValueError(f"{name} is {value!r}, must be one of {', '.join(map(repr, names))}")
+        raise ValueError(f"{name} is {shown(value)}, must be one of {', '.join(map(repr, names))}")
     return value
 
 
@@ -74,17 +80,17 @@ def pair(value: Any, name: str, low: int, high: int = MAX_SIZE) -> tuple[int, in
         both = integer(value, name, low, high)
         return both, both
     if len(value) != 2:
-        raise ValueError(f"{name} is {value!r}, must be an int or a pair (rows, columns)")
+        raise ValueError(f"{name} is {shown(value)}, must be an int or a pair (rows, columns)")
     return integer(value[0], name, low, high), integer(value[1], name, low, high)
 
 
 def shape(value: Any, name: str, ranks: Iterable[int]) -> tuple[int, ...]:
     """A tuple of positive ints with an allowed number of axes, without the batch axis."""
     if not isinstance(value, (tuple, list)):
-        raise TypeError(f"{name} must be a tuple of ints, not {value!r}")
+        raise TypeError(f"{name} must be a tuple of ints, not {shown(value)}")
     allowed = tuple(ranks)
     if len(value) not in allowed:
-        raise ValueError(f"{name} is {tuple(value)!r}, must have {' or '.join(map(str, allowed))} axes")
+        raise ValueError(f"{name} is {shown(tuple(value))}, must have {' or '.join(map(str, allowed))} axes")
     return tuple(integer(size, name, 1) for size in value)
 
 

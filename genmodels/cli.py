@@ -24,7 +24,7 @@ from . import datasets, plot, run, zoo
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
 # What `train` takes for settings not given, unless --recipe says to take the model's own.
-_DEFAULTS = {"data": "strokes", "epochs": 10, "batch_size": 128, "seed": 0, "limit": None}
+_DEFAULTS = {"data": "strokes", "epochs": 10, "batch_size": 128, "seed": 0, "limit": None, "conditional": False}
 
 # What `info` calls the entries of `cpu_info`.
 _CPU_ROWS = {"isa": "kernels chosen", "isa_available": "kernels available", "isa_machine": "best for this CPU"}
@@ -80,6 +80,12 @@ def _add_train(commands: Any) -> None:
     )
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
     parser.add_argument(
+        "--conditional",
+        action="store_const",
+        const=True,
+        help="give the model the labels, to draw by class",
+    )
+    parser.add_argument(
         "--recipe", action="store_true", help="take what is not given from the model's published recipe"
     )
     parser.add_argument("--budget", type=_seconds, metavar="T", help="end in good order after 90s, 30m or 2h")
@@ -120,7 +126,7 @@ def _add_info(commands: Any) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
     _log_to_stderr()
-    given = {name: getattr(arguments, name) for name in ("data", "epochs", "batch_size", "seed", "limit")}
+    given = {name: getattr(arguments, name) for name in _DEFAULTS}
     recipe = {name: zoo.recipe(arguments.name)[name] for name in ("data", "epochs", "batch_size")}
     defaults = {**_DEFAULTS, **(recipe if arguments.recipe else {})}
     work = run.Run.open(

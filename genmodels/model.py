@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ._tensors import Tensors
 from .training.history import History
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Model:
     """
 
     family: ClassVar[str] = ""
+    _fixed: ClassVar[frozenset[str]] = frozenset({"networks", "seed"})  # attributes that only building sets
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -46,6 +48,15 @@ class Model:
         self.recipe: dict[str, Any] | None = None
         self.stop_training = False
         self._position: Position | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """TypeError for what the model was built with: a change would be saved, but never reach the core."""
+        if name in self._fixed and name in self.__dict__:
+            raise TypeError(f"{name} is fixed when a {self.family} is built: build another one")
+        super().__setattr__(name, value)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(f"a {self.family} cannot be copied or pickled: save(path) it and genmodels.load(path) the copy")
 
     # ---- what a family provides -------------------------------------------------------------------------------
 
@@ -92,11 +103,11 @@ class Model:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """Live, writable float32 views of all weights and moving statistics: "encoder.0.kernel" and so on."""
-        return {
-            f"{network_name}.{name}": view
+        return Tensors(
+            (f"{network_name}.{name}", view)
             for network_name, network in self.networks.items()
             for name, view in network.weights.items()
-        }
+        )
 
     @property
     def parameter_count(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
 
 from . import _core
 from . import _validate as check
+from ._tensors import Tensors
 from .layers import MAX_RANK, Layer
 
 __all__ = ["Network"]
@@ -63,8 +64,8 @@ class Network:
             raise ValueError(f"the layers need {count:,} weights, at most {limit:,} are there")
         self._core = _core.Network(configs, shape, check.seed(seed), stream)
         tensors = self._core.tensors()
-        self._weights = MappingProxyType({name: value for name, value, _ in tensors})
-        self._gradients = MappingProxyType({name: grad for name, _, grad in tensors if grad is not None})
+        self._weights = {name: value for name, value, _ in tensors}
+        self._gradients = {name: grad for name, _, grad in tensors if grad is not None}
 
     # ---- what it is -------------------------------------------------------------------------------
 
@@ -93,12 +94,12 @@ class Network:
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """All weights and moving statistics by name, "<layer index>.<name>": live views; write with `[...] =`."""
-        return self._weights
+        return Tensors(self._weights)
 
     @property
     def gradients(self) -> Mapping[str, np.ndarray]:
         """The gradients of the trainable weights by the same names: live views."""
-        return self._gradients
+        return Tensors(self._gradients)
 
     @property
     def parameters(self) -> np.ndarray:
@@ -136,7 +137,7 @@ class Network:
         """A table of the layers: index and layer, output shape, trainable parameters. It is returned, not printed."""
         rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "")]
         for index, (layer, (_, shape, count)) in enumerate(zip(self._layers, self._core.layers(), strict=True)):
-            rows.append((f"{index} {layer!r}", str(shape), f"{count:,}"))
+            rows.append((f"{index} {described(layer)}", str(shape), f"{count:,}"))
         return format_table([*rows, ("total", "", f"{self.parameter_count:,}")])
 
     def __repr__(self) -> str:
@@ -146,13 +147,26 @@ class Network:
 def as_layers(layers: Any, name: str) -> tuple[Layer, ...]:
     """A tuple of the layers; TypeError for what is none."""
     if not isinstance(layers, Iterable) or isinstance(layers, (str, bytes, Mapping)):
-        raise TypeError(f"{name} must be a list of layers, not {layers!r}")
+        raise TypeError(f"{name} must be a list of layers, not {check.shown(layers)}")
     result = tuple(layers)
     for index, layer in enumerate(result):
         if not isinstance(layer, Layer) or type(layer) is Layer:
             hint = " (the class, not an object: call it)" if isinstance(layer, type) else ""
-            raise TypeError(f"{name}[{index}] is {layer!r}, not a layer{hint}")
+            raise TypeError(f"{name}[{index}] is {check.shown(layer)}, not a layer{hint}")
     return result
+
+
+def described(layer: Layer) -> str:
+    """The layer as one would write it: what is left at its default stays away, equal pairs are one number."""
+    arguments = []
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        short = value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value
+        if field.default is MISSING:
+            arguments.append(repr(value if field.name == "shape" else short))
+        elif field.default not in (value, short):
+            arguments.append(f"{field.name}={short!r}")
+    return f"{type(layer).__name__}({', '.join(arguments)})"
 
 
 def format_table(rows: list[tuple[str, str, str]], width: int = 60) -> str:

@@ -53,6 +53,9 @@ class VAE(Model):
     """
 
     family = "VAE"
+    _fixed = Model._fixed | {
+        *("input_shape", "latent_dim", "reconstruction", "reduction", "beta", "num_classes", "optimizer", "precision"),
+    }
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class VAE(Model):
         self.num_classes = check.integer(num_classes, "num_classes", 0)
         self.optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(self.optimizer, Optimizer):
-            raise TypeError(f"optimizer must be one of genmodels.optimizers, not {optimizer!r}")
+            raise TypeError(f"optimizer must be one of genmodels.optimizers, not {check.shown(optimizer)}")
         self.precision = check.choice(precision, "precision", PRECISIONS)
         seed = check.seed(seed)
         super().__init__(self._build(as_layers(encoder, "encoder"), as_layers(decoder, "decoder"), seed), seed)

@@ -90,7 +90,7 @@ def test_unfit_images(plain, call, x, error, words):
 def test_pixels_within_the_tolerance_are_taken(plain):
     plain.encode(pixels(1 + 5e-7))
     plain.encode(pixels(-5e-7))
-    with pytest.raises(ValueError, match="1"):
+    with pytest.raises(ValueError, match="is 1.00000"):  # and not "is 1, must be in [0, 1]"
         plain.encode(pixels(1 + 3e-6))
 
 
@@ -255,6 +255,14 @@ def test_a_batch_too_large_for_memory_leaves_the_network():
 def test_unfit_models(changes, error, words):
     with pytest.raises(error, match=words):
         build(**changes)
+
+
+@pytest.mark.parametrize("make", [lambda x: build(seed=x), lambda x: build(encoder=x), L.Dense, gm.zoo.build])
+def test_messages_do_not_list_whole_arrays(make):
+    with pytest.raises(TypeError) as caught:
+        make(np.zeros((10, 8, 8)))
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
 
 
 def test_arguments_are_keywords():

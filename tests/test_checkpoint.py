@@ -205,12 +205,27 @@ def test_new_files_have_the_usual_permissions(path, model):
         (FileNotFoundError, "nowhere/model.safetensors", "nowhere"),
         (IsADirectoryError, ".", "folder"),
         (ValueError, "a\0b", "file name"),
+        (ValueError, "\ud800", "file name"),
     ],
 )
 def test_places_that_cannot_be_written(kind, place, message, model, tmp_path):
     with pytest.raises(kind, match=message):
         model.save(f"{tmp_path}/{place}")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_pipe_is_not_replaced(model, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a device or pipe is in the place"):
+        model.save(tmp_path / "pipe")
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_no_file_can_have_such_a_name():
+    with pytest.raises(ValueError, match="file name") as caught:
+        gm.load("\ud800")
+    assert not isinstance(caught.value, UnicodeError)
 
 
 @pytest.mark.parametrize("value", [3, None, b"model"])

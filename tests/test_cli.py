@@ -146,6 +146,15 @@ class TestTrain:
             ("mnist", 3, 128),
         ]
 
+    def test_conditional_takes_the_labels(self, tmp_path):
+        assert call("train", *SMALL, "--epochs", 1, "--conditional", "--out", tmp_path) == 0
+        model = gm.load(tmp_path / run.MODEL)
+        assert model.num_classes == 10
+        picture = np.asarray(Image.open(tmp_path / run.SAMPLES))
+        images = model.sample(25, labels=np.arange(25) % 10, seed=0)[..., 0]
+        assert np.array_equal(picture[2:140:5, 142:280:5], np.rint(images[1] * 255))
+        assert call("train", "vae-keras", "--out", tmp_path, "--resume") == 0
+
     def test_threads_do_not_change_the_result(self, trained, tmp_path):
         assert call("train", *SMALL, "--epochs", 2, "--threads", 3, "--out", tmp_path) == 0
         assert gm.get_num_threads() == 3

@@ -69,7 +69,7 @@ def test_sizes_of_convolutions(layer, size, expected):
 
 def test_summary_is_a_table_and_prints_nothing(capsys):
     text = convnet().summary()
-    assert "Conv2D(filters=6" in text
+    assert "Conv2D(6, 3, strides=(2, 1)" in text
     assert "(5, 4, 6)" in text
     assert text.splitlines()[-1].split() == ["total", "422"]
     assert capsys.readouterr().out == ""
@@ -97,8 +97,26 @@ def test_weights_are_live_writable_and_part_of_parameters():
     np.testing.assert_array_equal(net.forward(np.ones((1, 3), np.float32)), [[13, 16]])
     net.parameters[...] = 0
     assert not net.weights["0.kernel"].any()
-    with pytest.raises(TypeError):
-        net.weights["0.kernel"] = np.zeros((3, 2))
+
+
+def test_names_of_weights_are_fixed():
+    net = gm.Network([L.Dense(2)], input_shape=(3,))
+    for tensors in (net.weights, net.gradients):
+        with pytest.raises(TypeError, match="write into the array"):
+            tensors["0.kernel"] = np.zeros((3, 2))
+        with pytest.raises(ValueError, match=r"there is no '0.kernle'; there are 0.kernel, 0.bias"):
+            tensors["0.kernle"]
+        assert "0.kernle" not in tensors and tensors.get("0.kernle") is None
+    net.weights.clear()
+    assert list(net.weights) == ["0.kernel", "0.bias"]
+
+
+def test_a_deep_copy_of_the_weights_is_a_snapshot():
+    net = gm.Network([L.Dense(2)], input_shape=(3,))
+    before = copy.deepcopy(net.weights)
+    net.parameters[...] = 1
+    assert type(before) is dict
+    assert (before["0.kernel"] != 1).all() and before["0.kernel"].shape == (3, 2)
 
 
 def test_views_keep_the_network_alive():

@@ -85,6 +85,7 @@ class TestImageGrid:
             (np.zeros((0, 8, 8, 1), np.uint8), ValueError, r"\(0, 8, 8, 1\)"),
             (np.zeros((2, 8, 8, 2), np.uint8), ValueError, r"\(2, 8, 8, 2\)"),
             (np.zeros((2, 8, 8, 1), np.int64), TypeError, "int64"),
+            (np.zeros((2, 8, 8, 1), np.float16), TypeError, "float16"),
             (np.full((2, 8, 8, 1), 1.5), ValueError, r"1\.5"),
             (np.full((2, 8, 8, 1), np.nan), ValueError, "nan"),
         ],
@@ -297,6 +298,28 @@ class TestPalette:
 
     def test_colours_are_apart_in_grey(self):
         assert np.diff(self.lab(self.colours())[:, 0]).min() > 7
+
+
+@pytest.mark.parametrize("vae", [None, "vae", 3, gm.Network([], (2,))])
+def test_refuses_what_is_no_vae(vae, x, ax):
+    for draw in (gm.plot.latent, gm.plot.reconstructions):
+        with pytest.raises(TypeError, match=f"vae must be a VAE, not {type(vae).__name__}"):
+            draw(vae, x, ax=ax)
+    with pytest.raises(TypeError, match="vae must be a VAE"):
+        gm.plot.manifold(vae, ax=ax)
+
+
+def test_refuses_what_is_no_history(ax):
+    with pytest.raises(TypeError, match="h must be a History or a dict of losses, not list"):
+        gm.plot.history([1.0, 2.0], ax=ax)
+
+
+@pytest.mark.parametrize("bad", [None, 3, "images"])
+def test_reconstructions_refuse_what_is_no_array(bad, x, ax):
+    with pytest.raises(ValueError, match="images must have shape"):
+        gm.plot.reconstructions(a_vae(), bad, ax=ax)
+    with pytest.raises((TypeError, ValueError), match="labels"):
+        gm.plot.reconstructions(a_vae(num_classes=10), x, labels=bad or 7, ax=ax)
 
 
 def test_given_axes_leave_pyplot_alone(tmp_path):

@@ -259,6 +259,32 @@ def test_names_counts_summary_repr(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("beta", 2.0), ("latent_dim", 5), ("optimizer", gm.optimizers.SGD()), ("seed", 1), ("networks", {})],
+)
+def test_what_it_was_built_with_is_fixed(name, value):
+    vae = build()
+    before = vae.config
+    with pytest.raises(TypeError, match=f"{name} is fixed when a VAE is built"):
+        setattr(vae, name, value)
+    assert vae.config == before
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_go_through_a_file(duplicate):
+    with pytest.raises(TypeError, match="cannot be copied or pickled: save"):
+        duplicate(build())
+
+
+def test_weights_refuse_assignments_that_would_be_lost():
+    vae = build()
+    with pytest.raises(TypeError, match="write into the array"):
+        vae.weights["head.0.bias"] = np.zeros(6)
+    with pytest.raises(ValueError, match="there is no 'head.0.biass'"):
+        vae.weights["head.0.biass"]
+
+
 def test_weights_are_live():
     vae = build()
     vae.weights["decoder.0.kernel"][...] = 0

@@ -70,14 +70,10 @@ GM_INLINE vf v_log1p(vf u) {
 /* `kind` is a constant where these are used, so the switch costs nothing. */
 GM_INLINE vf v_activate(gm_activation_kind kind, vf slope, vf x) {
     switch (kind) {
-    case GM_LEAKY_RELU:
-        return v_below_zero(x, v_mul(slope, x), x);
-    case GM_TANH:
-        return v_tanh(x);
-    case GM_SIGMOID:
-        return v_sigmoid(x);
-    case GM_LINEAR:
-        break;
+    case GM_LEAKY_RELU: return v_below_zero(x, v_mul(slope, x), x);
+    case GM_TANH: return v_tanh(x);
+    case GM_SIGMOID: return v_sigmoid(x);
+    case GM_LINEAR: break;
     }
     return x;
 }
@@ -85,14 +81,10 @@ GM_INLINE vf v_activate(gm_activation_kind kind, vf slope, vf x) {
 /* dy times the derivative, told from the output y. At y = 0 it is the slope, as PyTorch has it. */
 GM_INLINE vf v_activate_backward(gm_activation_kind kind, vf slope, vf y, vf dy) {
     switch (kind) {
-    case GM_LEAKY_RELU:
-        return v_below_zero(v_sub(v_zero(), y), dy, v_mul(slope, dy));
-    case GM_TANH:
-        return v_mul(dy, v_mul(v_sub(v_set1(1.0f), y), v_add(v_set1(1.0f), y)));
-    case GM_SIGMOID:
-        return v_mul(dy, v_mul(y, v_sub(v_set1(1.0f), y)));
-    case GM_LINEAR:
-        break;
+    case GM_LEAKY_RELU: return v_below_zero(v_sub(v_zero(), y), dy, v_mul(slope, dy));
+    case GM_TANH: return v_mul(dy, v_mul(v_sub(v_set1(1.0f), y), v_add(v_set1(1.0f), y)));
+    case GM_SIGMOID: return v_mul(dy, v_mul(y, v_sub(v_set1(1.0f), y)));
+    case GM_LINEAR: break;
     }
     return dy;
 }
@@ -111,35 +103,19 @@ GM_INLINE void activate_backward_as(gm_activation_kind kind, float slope, int64_
 
 static void activate(gm_activation act, int64_t n, const float *x, float *y) {
     switch (act.kind) {
-    case GM_LEAKY_RELU:
-        activate_as(GM_LEAKY_RELU, act.slope, n, x, y);
-        break;
-    case GM_TANH:
-        activate_as(GM_TANH, 0, n, x, y);
-        break;
-    case GM_SIGMOID:
-        activate_as(GM_SIGMOID, 0, n, x, y);
-        break;
-    case GM_LINEAR:
-        activate_as(GM_LINEAR, 0, n, x, y);
-        break;
+    case GM_LEAKY_RELU: activate_as(GM_LEAKY_RELU, act.slope, n, x, y); break;
+    case GM_TANH: activate_as(GM_TANH, 0, n, x, y); break;
+    case GM_SIGMOID: activate_as(GM_SIGMOID, 0, n, x, y); break;
+    case GM_LINEAR: activate_as(GM_LINEAR, 0, n, x, y); break;
     }
 }
 
 static void activate_backward(gm_activation act, int64_t n, const float *y, const float *dy, float *dx) {
     switch (act.kind) {
-    case GM_LEAKY_RELU:
-        activate_backward_as(GM_LEAKY_RELU, act.slope, n, y, dy, dx);
-        break;
-    case GM_TANH:
-        activate_backward_as(GM_TANH, 0, n, y, dy, dx);
-        break;
-    case GM_SIGMOID:
-        activate_backward_as(GM_SIGMOID, 0, n, y, dy, dx);
-        break;
-    case GM_LINEAR:
-        activate_backward_as(GM_LINEAR, 0, n, y, dy, dx);
-        break;
+    case GM_LEAKY_RELU: activate_backward_as(GM_LEAKY_RELU, act.slope, n, y, dy, dx); break;
+    case GM_TANH: activate_backward_as(GM_TANH, 0, n, y, dy, dx); break;
+    case GM_SIGMOID: activate_backward_as(GM_SIGMOID, 0, n, y, dy, dx); break;
+    case GM_LINEAR: activate_backward_as(GM_LINEAR, 0, n, y, dy, dx); break;
     }
 }
 

@@ -13,21 +13,21 @@ typedef enum gm_initializer { GM_INIT_ZEROS, GM_INIT_ONES, GM_INIT_GLOROT_UNIFOR
 
 /* Fields a layer does not use stay zero. */
 typedef struct gm_layer_config {
-    const char *kind;          /* "Dense", "Conv2D", ...: the class's name; gm_layer_create looks it up */
-    int64_t units;             /* Dense */
-    int64_t filters;           /* Conv2D, Conv2DTranspose */
-    int64_t kernel_size[2];    /* rows, columns */
+    const char *kind;       /* "Dense", "Conv2D", ...: the class's name; gm_layer_create looks it up */
+    int64_t units;          /* Dense */
+    int64_t filters;        /* Conv2D, Conv2DTranspose */
+    int64_t kernel_size[2]; /* rows, columns */
     int64_t strides[2];
     gm_padding padding;
     int64_t pad[2];            /* of GM_PADDING_EXPLICIT, symmetric: rows, columns */
     int64_t output_padding[2]; /* Conv2DTranspose */
     bool use_bias;
     gm_initializer kernel_initializer;
-    float negative_slope;      /* LeakyReLU */
-    float rate;                /* Dropout */
-    float momentum;            /* BatchNorm: the weight of the new value */
-    float epsilon;             /* BatchNorm */
-    gm_shape shape;            /* Reshape */
+    float negative_slope; /* LeakyReLU */
+    float rate;           /* Dropout */
+    float momentum;       /* BatchNorm: the weight of the new value */
+    float epsilon;        /* BatchNorm */
+    gm_shape shape;       /* Reshape */
 } gm_layer_config;
 
 #endif

@@ -34,23 +34,23 @@ typedef struct gm_layer {
     gm_conv conv;              /* geometry, of Dense and the convolutions */
     int parameter_count;
     gm_parameter parameter[GM_MAX_LAYER_PARAMETERS];
-    uint64_t index;            /* place in its network: names the random stream */
+    uint64_t index; /* place in its network: names the random stream */
 } gm_layer;
 
 /* What one call on one batch sees. N samples; every array is (N, ...). */
 typedef struct gm_pass {
     int64_t N;
     bool training;
-    const float *x;      /* (N, in): the same in forward and backward */
-    float *y;            /* (N, out): output; in backward still holds it (unless act was fused: then it is act's output) */
-    float *dy;           /* (N, out): backward only, may be overwritten */
-    float *dx;           /* (N, in): backward only, NULL when nobody wants it; overwritten, not added to */
-    float *saved;        /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
-    float *workspace;    /* scratch within one call, shared by all layers */
-    gm_activation act;   /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
-    const float *gate;   /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
+    const float *x;   /* (N, in): the same in forward and backward */
+    float *y;         /* (N, out): output; in backward still holds it (unless act was fused: then it is act's output) */
+    float *dy;        /* (N, out): backward only, may be overwritten */
+    float *dx;        /* (N, in): backward only, NULL when nobody wants it; overwritten, not added to */
+    float *saved;     /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
+    float *workspace; /* scratch within one call, shared by all layers */
+    gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
+    const float *gate; /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
     gm_activation gate_act;
-    gm_random random;    /* this layer's stream for this step */
+    gm_random random; /* this layer's stream for this step */
 } gm_pass;
 
 struct gm_layer_ops {
@@ -67,8 +67,8 @@ struct gm_layer_ops {
     void (*commit)(gm_layer *layer, const gm_pass *pass);
     /* The activation, of activation layers: lets the layer before apply it. NULL for others. */
     gm_activation (*activation)(const gm_layer *layer);
-    bool is_view;        /* output is the input in another shape: Flatten, Reshape; has no passes */
-    bool applies_act;    /* honours pass->act in forward and pass->gate in backward */
+    bool is_view;     /* output is the input in another shape: Flatten, Reshape; has no passes */
+    bool applies_act; /* honours pass->act in forward and pass->gate in backward */
 };
 
 /* How messages begin: "layer 3 (Conv2D): ". */

@@ -4,18 +4,12 @@
 
 static PyObject *exception_of(gm_status status) {
     switch (status) {
-    case GM_VALUE_ERROR:
-        return PyExc_ValueError;
-    case GM_TYPE_ERROR:
-        return PyExc_TypeError;
-    case GM_MEMORY_ERROR:
-        return PyExc_MemoryError;
-    case GM_OVERFLOW_ERROR:
-        return PyExc_OverflowError;
-    case GM_NONFINITE_ERROR:
-        return PyExc_FloatingPointError;
-    case GM_OK:
-        break;
+    case GM_VALUE_ERROR: return PyExc_ValueError;
+    case GM_TYPE_ERROR: return PyExc_TypeError;
+    case GM_MEMORY_ERROR: return PyExc_MemoryError;
+    case GM_OVERFLOW_ERROR: return PyExc_OverflowError;
+    case GM_NONFINITE_ERROR: return PyExc_FloatingPointError;
+    case GM_OK: break;
     }
     return PyExc_SystemError; /* a bug of ours: a failure without a status */
 }

@@ -96,24 +96,15 @@ static int read_choice(PyObject *value, const gmpy_field *field, void *out) {
 
 static int read_field(PyObject *value, const gmpy_field *field, void *out) {
     switch (field->type) {
-    case GMPY_FIELD_INT64:
-        return read_int64(value, out);
-    case GMPY_FIELD_UINT64:
-        return read_uint64(value, out);
-    case GMPY_FIELD_FLOAT:
-        return read_float(value, out);
-    case GMPY_FIELD_BOOL:
-        return read_bool(value, out);
-    case GMPY_FIELD_TEXT:
-        return read_text(value, field->name, out);
-    case GMPY_FIELD_PAIR:
-        return read_pair(value, field->name, out);
-    case GMPY_FIELD_SHAPE:
-        return gmpy_shape_read(value, field->name, out);
-    case GMPY_FIELD_CHOICE:
-        return read_choice(value, field, out);
-    case GMPY_FIELD_STRUCT:
-        return gmpy_fields_read(value, field->inner, out, field->name);
+    case GMPY_FIELD_INT64: return read_int64(value, out);
+    case GMPY_FIELD_UINT64: return read_uint64(value, out);
+    case GMPY_FIELD_FLOAT: return read_float(value, out);
+    case GMPY_FIELD_BOOL: return read_bool(value, out);
+    case GMPY_FIELD_TEXT: return read_text(value, field->name, out);
+    case GMPY_FIELD_PAIR: return read_pair(value, field->name, out);
+    case GMPY_FIELD_SHAPE: return gmpy_shape_read(value, field->name, out);
+    case GMPY_FIELD_CHOICE: return read_choice(value, field, out);
+    case GMPY_FIELD_STRUCT: return gmpy_fields_read(value, field->inner, out, field->name);
     }
     PyErr_SetString(PyExc_SystemError, "unknown field type");
     return -1;

@@ -25,6 +25,8 @@ def history(h: Any, ax: Axes | None = None, keys: Sequence[str] | None = None) -
     the `val_` of each). When all values are positive and their sizes differ by more than ten, the axis is logarithmic.
     Raises ValueError when there is nothing to draw or a key is unknown.
     """
+    if not hasattr(h, "keys"):
+        raise TypeError(f"h must be a History or a dict of losses, not {type(h).__name__}")
     names = list(h.keys())
     if keys is None:
         keys = [name for name in names if name not in _OTHER and not name.startswith("val_")]

@@ -47,6 +47,12 @@ def axes_for(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return ax
 
 
+def require_vae(vae: Any, method: str) -> None:
+    """TypeError for what has no such method and no latent space, as a VAE does."""
+    if not (hasattr(vae, method) and hasattr(vae, "latent_dim")):
+        raise TypeError(f"vae must be a VAE, not {type(vae).__name__}")
+
+
 def new_figure(size: tuple[float, float]) -> Figure:
     """An empty figure of `size` inches outside pyplot, for files: it needs no display and nobody has to close it."""
     require_matplotlib()

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate as check
 from .._files import replacing
-from .figure import axes_for
+from .figure import axes_for, require_vae
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,10 +37,11 @@ def reconstructions(
     x: (N, H, W, C), uint8 or float in [0, 1]; fewer than `n` images are all drawn. A conditional VAE takes `labels`
     (N,).
     """
+    require_vae(vae, "reconstruct")
     count = check.integer(n, "n", 1)
-    given = np.asarray(x)[:count]
+    given = np.atleast_1d(x)[:count]
     original = as_images(given)
-    made = vae.reconstruct(given) if labels is None else vae.reconstruct(given, np.asarray(labels)[:count])
+    made = vae.reconstruct(given) if labels is None else vae.reconstruct(given, np.atleast_1d(labels)[:count])
     picture = tile(np.concatenate([original, as_images(made)]), 2, len(original))
     ax = show_picture(picture, axes_for(ax, _size(picture)))
     height = picture.shape[0]
@@ -92,8 +93,8 @@ def as_images(x: ArrayLike) -> NDArray[np.uint8]:
         raise ValueError(f"images must have shape (N, H, W, 1 or 3) or (N, H, W), not {np.shape(x)}")
     if images.dtype == np.uint8:
         return images
-    if images.dtype.kind != "f":
-        raise TypeError(f"images must be uint8 or float, not {images.dtype}")
+    if images.dtype.kind != "f" or images.dtype.itemsize not in (4, 8):
+        raise TypeError(f"images must be uint8, float32 or float64, not {images.dtype}")
     # The same bounds as a model's input; written so that NaN fails as well.
     if not (images.min() >= -1e-6 and images.max() <= 1 + 1e-6):
         raise ValueError(f"float images must lie in [0, 1], these reach from {images.min()} to {images.max()}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate as check
-from .figure import PALETTE, axes_for
+from .figure import PALETTE, axes_for, require_vae
 from .images import show_picture, tile
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None =
     axis. One latent axis gives one row of points a class, or a histogram without labels. Each class is one entry of
     `ax.collections`, its points in `get_offsets()`; its number stands at its median.
     """
+    require_vae(vae, "encode")
     labels = None if y is None else _labels(y, len(np.asarray(x)))
     mean, _ = vae.encode(x, labels) if getattr(vae, "num_classes", 0) else vae.encode(x)
     ax = axes_for(ax, (7, 6))
@@ -46,6 +47,7 @@ def manifold(vae: Any, n: int = 20, ax: Axes | None = None, labels: ArrayLike | 
     (Kingma and Welling 2014, figure 4). `labels`, one integer or n * n of them row by row, for a conditional VAE.
     Raises ValueError unless the VAE has two latent axes.
     """
+    require_vae(vae, "decode")
     n = check.integer(n, "n", 1)
     if vae.latent_dim != 2:
         raise ValueError(f"a manifold needs latent_dim 2, this VAE has {vae.latent_dim}: try plot.latent")

@@ -48,6 +48,7 @@ def fit(
     """See `genmodels.model.Model.fit`."""
     epochs = check.integer(epochs, "epochs", 1)
     batch_size = check.integer(batch_size, "batch_size", 1)
+    resume = check.flag(resume, "resume")
     report = reporter(verbose)
     watchers = [*_check_callbacks(callbacks), report]
     data, validation = _check(model, x, y), _check_validation(model, validation_data)
@@ -88,7 +89,7 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
     found = list(callbacks)
     for callback in found:
         if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks: expected genmodels.callbacks.Callback objects, got {callback!r}")
+            raise TypeError(f"callbacks: expected genmodels.callbacks.Callback objects, got {check.shown(callback)}")
     return found
 
 

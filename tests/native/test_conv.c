@@ -69,28 +69,20 @@ static void visit_weights(const problem *p, sums *s, int64_t image, int64_t map,
 
 static double act(gm_activation a, double x) {
     switch (a.kind) {
-    case GM_LEAKY_RELU:
-        return x < 0 ? (double)a.slope * x : x;
-    case GM_TANH:
-        return tanh(x);
-    case GM_SIGMOID:
-        return 1 / (1 + exp(-x));
-    case GM_LINEAR:
-        break;
+    case GM_LEAKY_RELU: return x < 0 ? (double)a.slope * x : x;
+    case GM_TANH: return tanh(x);
+    case GM_SIGMOID: return 1 / (1 + exp(-x));
+    case GM_LINEAR: break;
     }
     return x;
 }
 
 static double act_slope(gm_activation a, double y) {
     switch (a.kind) {
-    case GM_LEAKY_RELU:
-        return y > 0 ? 1 : (double)a.slope;
-    case GM_TANH:
-        return 1 - y * y;
-    case GM_SIGMOID:
-        return y * (1 - y);
-    case GM_LINEAR:
-        break;
+    case GM_LEAKY_RELU: return y > 0 ? 1 : (double)a.slope;
+    case GM_TANH: return 1 - y * y;
+    case GM_SIGMOID: return y * (1 - y);
+    case GM_LINEAR: break;
     }
     return 1;
 }
