@@ -1,6 +1,7 @@
 # make demo   trains a conditional VAE on drawn digits and names the picture it made
 # make test   runs the tests
 # make parity compares with PyTorch (a large download); make bench times the two side by side
+# make notebooks runs them from the top
 # make lint, make format, make clean
 #
 # Everything happens in the virtual environment $(VENV), made on first use with $(PYTHON) (3.11 or newer).
@@ -16,7 +17,7 @@ THREADS ?= 2
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.c csrc/*/*.h)
 FORMATTED_C := $(wildcard csrc/*/*.c csrc/*/*.h tests/native/*.c tests/native/*.h benchmarks/*.c)
 
-.PHONY: demo test parity lint format bench clean
+.PHONY: demo test parity notebooks lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -27,6 +28,9 @@ test: $(VENV)/test-ready
 
 parity: $(VENV)/parity-ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/parity
+
+notebooks: $(VENV)/notebook-ready
+	$(BIN)/jupyter-execute $(wildcard notebooks/*.ipynb)
 
 lint: $(VENV)/lint-ready
 	$(BIN)/ruff check .
@@ -64,6 +68,10 @@ $(VENV)/built: $(SOURCES) | $(VENV)/bin/python
 # The package is there already: this adds what the extra asks for.
 $(VENV)/test-ready: $(VENV)/built
 	$(BIN)/python -m pip install --quiet 'genmodels[test]'
+	touch $@
+
+$(VENV)/notebook-ready: $(VENV)/built
+	$(BIN)/python -m pip install --quiet 'genmodels[notebook]'
 	touch $@
 
 $(VENV)/lint-ready: $(VENV)/test-ready

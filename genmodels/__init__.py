@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import layers, optimizers
-from ._system import cpu_info, get_num_threads, set_num_threads
+from ._system import check_environment, cpu_info, get_num_threads, set_num_threads
 from .network import Network
 from .vae import VAE
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .model import Model
 
 __version__ = "0.1.0"
+
+check_environment()
 
 _LAZY = ("callbacks", "datasets", "plot", "zoo")
 

@@ -104,9 +104,7 @@ def _add_sample(commands: Any) -> None:
     parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
     parser.add_argument("--n", type=_whole(1), default=25, metavar="N", help="number of images (default: 25)")
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="seed of the noise (default: 0)")
-    parser.add_argument(
-        "--labels", type=_integers, metavar="L,L", help="classes, repeated in turn (conditional models)"
-    )
+    parser.add_argument("--labels", type=_labels, metavar="L,L", help="classes, repeated in turn (conditional models)")
     parser.add_argument("--out", type=Path, default=Path(run.SAMPLES), metavar="PNG", help="default: samples.png")
 
 
@@ -235,8 +233,11 @@ def _whole(least: int) -> Callable[[str], int]:
     return integer
 
 
-def _integers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _labels(text: str) -> list[int]:
+    labels = [int(part) for part in text.split(",")]
+    if max(map(abs, labels)) >= 2**63:
+        raise argparse.ArgumentTypeError(f"no model has so many classes: {text}")
+    return labels
 
 
 def _seconds(text: str) -> float:

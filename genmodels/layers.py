@@ -131,7 +131,8 @@ class Conv2D(_Convolution):
     """2-D convolution (cross-correlation): (H, W, in) -> (P, Q, filters).
 
     P = floor((H + 2p - k) / stride) + 1 for padding p ("valid": 0), ceil(H / stride) for "same".
-    Weights: kernel (kh, kw, in, filters), bias (filters,). filters, kernel_size, strides >= 1, padding >= 0.
+    Weights: kernel (kh, kw, in, filters), bias (filters,). filters >= 1; a network takes kernel_size and strides of
+    1 to 64 and padding of 0 to 2^20.
     """
 
     filters: int
@@ -150,8 +151,8 @@ class Conv2DTranspose(_Convolution):
     """Transposed 2-D convolution, a convolution's gradient: (P, Q, in) -> (H, W, filters).
 
     H = (P - 1) * stride + k - 2p + output_padding for padding p ("valid": 0), P * stride for "same".
-    Weights: kernel (kh, kw, filters, in), bias (filters,). filters, kernel_size, strides >= 1, padding >= 0,
-    0 <= output_padding < stride, and other than 0 only with a padding given as a number.
+    Weights: kernel (kh, kw, filters, in), bias (filters,). filters >= 1; a network takes kernel_size and strides of
+    1 to 64 and padding of 0 to 2^20; 0 <= output_padding < stride, other than 0 only with a padding given as a number.
     """
 
     filters: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -48,6 +49,7 @@ class Model:
         self.recipe: dict[str, Any] | None = None
         self.stop_training = False
         self._position: Position | None = None
+        self._fitting = threading.Lock()  # held by a fit: two at once would mix their places and histories
 
     def __setattr__(self, name: str, value: Any) -> None:
         """TypeError for what the model was built with: a change would be saved, but never reach the core."""
@@ -163,8 +165,8 @@ class Model:
             `self.history`, of all fits so far; its epochs are numbered on.
 
         Raises:
-            ValueError: values, shapes or labels out of range; or resume=True without a fit to resume or with other
-                settings or data.
+            ValueError: values, shapes or labels out of range; resume=True without a fit to resume or with other
+                settings or data; or a fit of this model is running.
             TypeError: wrong dtypes.
             FloatingPointError: a loss or gradient became NaN or infinite. The weights stay the last finite ones.
         """
@@ -177,6 +179,7 @@ class Model:
         weights, optimizer, random streams, history and the place in an interrupted fit.
 
         The file appears under its name only when it is complete; a failure leaves what was there before.
+        Not while another thread trains the model: the file could hold parts of two steps.
         OSError where it cannot be written, ValueError where a weight is not finite.
         """
         from .checkpoint import save

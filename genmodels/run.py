@@ -105,7 +105,7 @@ class Run:
         """
         deadline = None if budget is None else time.monotonic() + budget
         train, test = self._data()
-        model = self._model(*train)
+        model = self._model(train[0])
         self._prepare_folder()
         self._fit(model, train, test, checkpoint_every, deadline, verbose)
         if self._complete(model) or (deadline is not None and time.monotonic() >= deadline):
@@ -118,14 +118,14 @@ class Run:
         (x, y), test = datasets.load(self.settings.data, root=self.data_root)
         return (x[: self.settings.limit], y[: self.settings.limit]), test
 
-    def _model(self, x: Images, y: Labels) -> Model:
-        """The newest state on disk, or a fresh model that takes images of x's shape, with y's classes if asked to."""
+    def _model(self, x: Images) -> Model:
+        """The newest state on disk, or a fresh model that takes images of x's shape, and all classes if asked to."""
         if not self._afresh and (self.folder / CHECKPOINT).exists():
             return checkpoint.load(self.folder / CHECKPOINT)
-        classes = {"num_classes": int(y.max()) + 1} if self.settings.conditional else {}
-        return zoo.build(
-            self.settings.model, image_size=x.shape[1], channels=x.shape[3], seed=self.settings.seed, **classes
-        )
+        changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
+        if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
+            changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
+        return zoo.build(self.settings.model, **changes)
 
     def _prepare_folder(self) -> None:
         """Clears away what is to be replaced and notes the settings."""

@@ -1,8 +1,5 @@
 """Bad input to networks and VAEs: a clear exception, and everything as it was before."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -90,7 +87,7 @@ def test_unfit_images(plain, call, x, error, words):
 def test_pixels_within_the_tolerance_are_taken(plain):
     plain.encode(pixels(1 + 5e-7))
     plain.encode(pixels(-5e-7))
-    with pytest.raises(ValueError, match="is 1.00000"):  # and not "is 1, must be in [0, 1]"
+    with pytest.raises(ValueError, match=r"is 1\.00000"):  # and not "is 1, must be in [0, 1]"
         plain.encode(pixels(1 + 3e-6))
 
 
@@ -458,21 +455,3 @@ def test_the_core_checks_for_itself(call):
     """Whatever it is given, it raises; it does not crash."""
     with pytest.raises((ValueError, TypeError, OverflowError, MemoryError)):
         call()
-
-
-def test_importing_stays_light():
-    """No extra is loaded, and no submodule that most programs do not need."""
-    code = "import sys, genmodels; print(*sorted(sys.modules))"
-    loaded = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    )
-    extras = {"matplotlib", "tqdm", "pooch", "pandas", "safetensors", "PIL", "torch"}
-    assert not loaded & {*extras, "genmodels.plot", "genmodels.datasets", "genmodels.zoo", "genmodels.cli"}
-
-
-def test_submodules_come_when_asked_for():
-    for name in ("callbacks", "datasets", "zoo", "plot"):
-        assert name in dir(gm)
-        assert getattr(gm, name).__name__ == f"genmodels.{name}"
-    with pytest.raises(AttributeError, match="no attribute 'plots'"):
-        gm.plots  # noqa: B018

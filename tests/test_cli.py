@@ -155,6 +155,11 @@ class TestTrain:
         assert np.array_equal(picture[2:140:5, 142:280:5], np.rint(images[1] * 255))
         assert call("train", "vae-keras", "--out", tmp_path, "--resume") == 0
 
+    def test_conditional_knows_classes_that_the_first_images_lack(self, tmp_path):
+        few = ("--data", "strokes", "--limit", 3, "--epochs", 1)
+        assert call("train", "vae-keras", *few, "--conditional", "--out", tmp_path) == 0
+        assert gm.load(tmp_path / run.MODEL).num_classes == 10
+
     def test_threads_do_not_change_the_result(self, trained, tmp_path):
         assert call("train", *SMALL, "--epochs", 2, "--threads", 3, "--out", tmp_path) == 0
         assert gm.get_num_threads() == 3
@@ -284,6 +289,13 @@ class TestSample:
         images = gm.load(trained / run.MODEL).sample(7, seed=3)
         gm.plot.save_grid(images, tmp_path / "c.png", rows=3)
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+    @pytest.mark.parametrize("labels", ["1,two", "1.5", "", str(2**70)])
+    def test_labels_must_be_integers(self, labels, tmp_path, capsys):
+        with pytest.raises(SystemExit) as end:
+            call("sample", tmp_path / "m.safetensors", "--labels", labels)
+        assert end.value.code == 2
+        assert "argument --labels" in capsys.readouterr().err
 
     def test_labels_repeat_in_turn(self, tmp_path):
         model = gm.zoo.build("vae-keras", num_classes=10)

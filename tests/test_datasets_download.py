@@ -262,6 +262,26 @@ def test_the_lock_is_exclusive_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_a_folder_that_is_removed_as_it_is_made_is_made_again(tmp_path, monkeypatch, error):
+    make, failures = os.mkdir, [error("the last holder was here"), None]
+
+    def mkdir(*arguments, **options):
+        if failures and (failure := failures.pop(0)):
+            raise failure
+        make(*arguments, **options)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with cache.locked(tmp_path / "a", timeout=5):
+        assert (tmp_path / "a").is_dir()
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(FileExistsError), cache.locked(tmp_path / "a"):
+        pass
+
+
 def test_the_lock_counts_under_contention(tmp_path):
     """Eight threads add to a number in a file; without mutual exclusion some additions would be lost."""
     folder, number = tmp_path / "locked", tmp_path / "number"

@@ -269,6 +269,25 @@ def test_an_interrupt_between_a_step_and_its_record_gives_the_fit_up(monkeypatch
         model.fit(x, resume=True)
 
 
+def test_one_fit_at_a_time():
+    class Fit(Callback):
+        def on_step_end(self, model, step, losses):
+            with pytest.raises(ValueError, match="in a fit already"):
+                model.fit(small.images())
+
+    model, alone = small.vae(), small.vae()
+    model.fit(small.images(), batch_size=40, callbacks=Fit())
+    alone.fit(small.images(), batch_size=40)
+    assert small.state(model) == small.state(alone)
+    model.fit(small.images())
+
+
+@pytest.mark.parametrize("resume", ["no", 1, None])
+def test_resume_must_be_a_bool(resume):
+    with pytest.raises(TypeError, match="resume must be True or False"):
+        small.vae().fit(small.images(), resume=resume)
+
+
 def test_a_handler_of_the_program_stays(monkeypatch):
     seen = []
     before = signal.signal(signal.SIGINT, lambda *_: seen.append(1))
@@ -398,10 +417,18 @@ def test_checkpoint_every_few_seconds_and_at_an_interrupt(tmp_path):
     assert len(gm.load(path).history.steps) == 5
 
 
+def test_a_checkpoint_without_a_folder_is_refused_before_the_first_step(tmp_path):
+    model = small.vae()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        model.fit(small.images(), epochs=2, callbacks=Checkpoint(tmp_path / "nowhere" / "model.safetensors"))
+    assert small.state(model) == small.state(small.vae())
+
+
 def test_a_checkpoint_that_cannot_be_written_ends_the_fit(tmp_path):
     model = small.vae()
-    with pytest.raises(OSError, match="nowhere"):
-        model.fit(small.images(), epochs=2, callbacks=Checkpoint(tmp_path / "nowhere" / "model.safetensors"))
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        model.fit(small.images(), epochs=2, callbacks=Checkpoint(tmp_path / "model.safetensors"))
     assert len(model.history) == 1
 
 

@@ -1,5 +1,6 @@
 """Network: shapes, views, forward and backward, seeds, threads."""
 
+import copy
 import gc
 import threading
 
@@ -8,6 +9,7 @@ import pytest
 
 import genmodels as gm
 from genmodels import layers as L
+from genmodels.network import described
 
 RNG = np.random.default_rng(0)
 
@@ -69,7 +71,7 @@ def test_sizes_of_convolutions(layer, size, expected):
 
 def test_summary_is_a_table_and_prints_nothing(capsys):
     text = convnet().summary()
-    assert "Conv2D(6, 3, strides=(2, 1)" in text
+    assert "Conv2D(6, 3, strides=2, padding='same')" in text
     assert "(5, 4, 6)" in text
     assert text.splitlines()[-1].split() == ["total", "422"]
     assert capsys.readouterr().out == ""
@@ -104,9 +106,10 @@ def test_names_of_weights_are_fixed():
     for tensors in (net.weights, net.gradients):
         with pytest.raises(TypeError, match="write into the array"):
             tensors["0.kernel"] = np.zeros((3, 2))
-        with pytest.raises(ValueError, match=r"there is no '0.kernle'; there are 0.kernel, 0.bias"):
+        with pytest.raises(ValueError, match=r"there is no '0\.kernle'; there are 0\.kernel, 0\.bias"):
             tensors["0.kernle"]
-        assert "0.kernle" not in tensors and tensors.get("0.kernle") is None
+        assert "0.kernle" not in tensors
+        assert tensors.get("0.kernle") is None
     net.weights.clear()
     assert list(net.weights) == ["0.kernel", "0.bias"]
 
@@ -116,7 +119,8 @@ def test_a_deep_copy_of_the_weights_is_a_snapshot():
     before = copy.deepcopy(net.weights)
     net.parameters[...] = 1
     assert type(before) is dict
-    assert (before["0.kernel"] != 1).all() and before["0.kernel"].shape == (3, 2)
+    assert (before["0.kernel"] != 1).all()
+    assert before["0.kernel"].shape == (3, 2)
 
 
 def test_views_keep_the_network_alive():
@@ -307,3 +311,22 @@ def test_threads_and_cpu_info(threads):
     assert info["isa"] in info["isa_available"]
     assert "portable" in info["isa_available"]
     assert info["compiler"]
+
+
+def test_layers_are_described_as_they_are_written():
+    layers = [
+        L.Conv2D(4, (3, 1), padding=1),
+        L.Reshape((8, 8)),
+        L.Dense(3, use_bias=False),
+        L.Dropout(0.25),
+        L.BatchNorm(),
+    ]
+    texts = [
+        "Conv2D(4, (3, 1), padding=1)",
+        "Reshape((8, 8))",
+        "Dense(3, use_bias=False)",
+        "Dropout(0.25)",
+        "BatchNorm()",
+    ]
+    assert [described(layer) for layer in layers] == texts
+    assert [eval(f"L.{text}") for text in texts] == layers

@@ -1,6 +1,8 @@
 """VAE: losses by their definitions, labels, seeds, streams, learning."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -281,7 +283,7 @@ def test_weights_refuse_assignments_that_would_be_lost():
     vae = build()
     with pytest.raises(TypeError, match="write into the array"):
         vae.weights["head.0.bias"] = np.zeros(6)
-    with pytest.raises(ValueError, match="there is no 'head.0.biass'"):
+    with pytest.raises(ValueError, match=r"there is no 'head\.0\.biass'"):
         vae.weights["head.0.biass"]
 
 

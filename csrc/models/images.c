@@ -44,7 +44,7 @@ gm_status gm_images_check(const gm_images *images, const gm_shape *shape, gm_err
     int64_t inside = at % size, C = shape->dim[2], W = shape->dim[1];
     return gm_error_set(error, GM_VALUE_ERROR,
                         "images: pixel (%" PRId64 ", %" PRId64 ", %" PRId64 ") of image %" PRId64
-                        " is %.9g, must be in [0, 1]",
+                        " is %.7g, must be in [0, 1]",
                         inside / (W * C), inside / C % W, inside % C, at / size, (double)images->floats[at]);
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -42,7 +44,7 @@ def locked(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
         TimeoutError: another process held the lock for ``timeout`` seconds.
         OSError: the folder cannot be made or written.
     """
-    made = _make(folder)
+    made = _missing(folder)
     lock = _take(folder, timeout)
     try:
         for part in folder.glob(".*.part"):
@@ -55,22 +57,26 @@ def locked(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
                 empty.rmdir()
 
 
-def _make(folder: Path) -> list[Path]:
-    """Make the folder; return those that were made, the innermost first."""
-    missing = []
-    for candidate in (folder, *folder.parents):
-        if candidate.exists():
-            break
-        missing.append(candidate)
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
+def _missing(folder: Path) -> list[Path]:
+    """The folders that will have to be made, the innermost first."""
+    return list(itertools.takewhile(lambda candidate: not candidate.exists(), (folder, *folder.parents)))
+
+
+def _make(folder: Path) -> None:
+    """As Path.mkdir, which takes a folder for a file when the last holder removes it in the middle of its check.
+    FileNotFoundError where one is removed as we make it, FileExistsError where a file lies in its place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise
 
 
 def _take(folder: Path, timeout: float) -> BinaryIO:
     path, deadline = folder / ".lock", time.monotonic() + timeout
     while True:
         with suppress(FileNotFoundError):  # the last holder may remove the folder as we open the lock
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
             lock = open(path, "ab")  # noqa: SIM115 - held until _give_back
             if _acquired(lock) and _still_named(lock, path):
                 return lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import string
@@ -79,6 +80,10 @@ class Checkpoint(Callback):
         self._saved_at = time.monotonic()
 
     def on_train_begin(self, model: Model) -> None:
+        """FileNotFoundError now rather than after the first epoch where the folder does not exist."""
+        folder = os.path.dirname(self.path)
+        if folder and not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, "the folder for checkpoints does not exist", folder)
         self._saved_at = time.monotonic()
 
     def on_step_end(self, model: Model, step: int, losses: Mapping[str, float]) -> None:

@@ -53,13 +53,16 @@ def fit(
     watchers = [*_check_callbacks(callbacks), report]
     data, validation = _check(model, x, y), _check_validation(model, validation_data)
     position = Position(epochs, batch_size, len(data[0]), fingerprint(*data, *(validation or ())))
-    if resume:
-        position = _resumed(model._position, position)
-    model._position = position
-    model.stop_training = model.history.interrupted = False
+    if not model._fitting.acquire(blocking=False):
+        raise ValueError("this model is in a fit already, in another thread or around this callback")
     try:
+        if resume:
+            position = _resumed(model._position, position)
+        model._position = position
+        model.stop_training = model.history.interrupted = False
         _Run(model, position, data, validation, watchers).train()
     finally:
+        model._fitting.release()
         report.close()
     return model.history
 

@@ -1,0 +1,53 @@
+"""The package as a whole: what importing it loads, and what it reads from the environment."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import genmodels as gm
+
+
+def test_importing_stays_light():
+    """No extra is loaded, and no submodule that most programs do not need."""
+    code = "import sys, genmodels; print(*sorted(sys.modules))"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    extras = {"matplotlib", "tqdm", "pooch", "pandas", "safetensors", "PIL", "torch"}
+    assert not loaded & {*extras, "genmodels.plot", "genmodels.datasets", "genmodels.zoo", "genmodels.cli"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "heeded"),
+    [
+        ("GENMODELS_NUM_THREADS", "2", True),
+        ("GENMODELS_NUM_THREADS", "0003", True),
+        ("GENMODELS_NUM_THREADS", "0", False),
+        ("GENMODELS_NUM_THREADS", "257", False),
+        ("GENMODELS_NUM_THREADS", "many", False),
+        ("GENMODELS_ISA", "portable", True),
+        ("GENMODELS_ISA", "AVX2", False),
+        ("GENMODELS_ISA", "", True),
+    ],
+)
+def test_a_setting_that_is_passed_over_is_told(name, value, heeded):
+    done = subprocess.run(
+        [sys.executable, "-c", "import genmodels; print(genmodels.get_num_threads(), genmodels.cpu_info()['isa'])"],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (f"{name}={value} is ignored" in done.stderr) is not heeded
+    if heeded and value:
+        assert value.lstrip("0") in done.stdout.split()
+
+
+def test_submodules_come_when_asked_for():
+    for name in ("callbacks", "datasets", "zoo", "plot"):
+        assert name in dir(gm)
+        assert getattr(gm, name).__name__ == f"genmodels.{name}"
+    with pytest.raises(AttributeError, match="no attribute 'plots'"):
+        gm.plots  # noqa: B018
