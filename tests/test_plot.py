@@ -207,6 +207,16 @@ class TestLatent:
         bars = gm.plot.latent(vae, x).patches
         assert sum(bar.get_height() for bar in bars) == 40
 
+    def test_numbers_do_not_cover_each_other(self, x, ax):
+        figure = ax.figure
+        figure.set_size_inches(7, 6)
+        vae = a_vae()
+        gm.plot.latent(vae, np.repeat(x[:4], 10, axis=0), np.arange(40) % 10, ax=ax)  # ten classes in one place
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert len(boxes) == 10
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
     def test_conditional_model_needs_the_labels(self, x, ax):
         vae = a_vae(num_classes=10)
         gm.plot.latent(vae, x, y, ax=ax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None =
     x: (N, H, W, C), uint8 or float in [0, 1]; y: (N,) integers, which a conditional VAE needs. More than two latent
     axes are projected on their first two principal components, with the part of the variance each explains on its
     axis. One latent axis gives one row of points a class, or a histogram without labels. Each class is one entry of
-    `ax.collections`, its points in `get_offsets()`; its number stands at its median.
+    `ax.collections`, its points in `get_offsets()`; its number stands at its median, or beside it where two would meet.
     """
     require_vae(vae, "encode")
     labels = None if y is None else _labels(y, len(np.asarray(x)))
@@ -33,8 +34,12 @@ def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None =
     if labels is None:
         return _cloud(ax, mean)
     points, names = _rows(mean, labels) if mean.shape[1] == 1 else _plane(mean)
-    for label in np.unique(labels):
+    classes = np.unique(labels)
+    for label in classes:
         _cluster(ax, points[labels == label], int(label))
+    middles = np.stack([np.median(points[labels == label], axis=0) for label in classes])
+    for label, place in zip(classes, _apart(middles, np.ptp(points, axis=0)), strict=True):
+        _tag(ax, place, int(label))
     ax.set(xlabel=names[0], ylabel=names[1])
     ax.legend(title="label", markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return ax
@@ -104,20 +109,35 @@ def _cloud(ax: Axes, mean: NDArray[Any]) -> Axes:
 
 def _cluster(ax: Axes, points: NDArray[Any], label: int) -> None:
     """The images of one class. Beyond ten classes the colours come again with other markers."""
-    colour = PALETTE[label % len(PALETTE)]
     ax.scatter(
         points[:, 0],
         points[:, 1],
         s=_point_size(len(points)),
-        c=colour,
+        c=PALETTE[label % len(PALETTE)],
         marker=_MARKERS[(label + label // len(PALETTE)) % len(_MARKERS)],
         alpha=0.7,
         linewidths=0,
         label=str(label),
     )
+
+
+def _tag(ax: Axes, place: NDArray[Any], label: int) -> None:
+    colour = PALETTE[label % len(PALETTE)]
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
-    middle = np.median(points, axis=0)
-    ax.annotate(str(label), middle, ha="center", va="center", fontweight="bold", bbox=box, zorder=5)
+    ax.annotate(str(label), (place[0], place[1]), ha="center", va="center", fontweight="bold", bbox=box, zorder=5)
+
+
+def _apart(places: NDArray[Any], span: NDArray[Any]) -> NDArray[Any]:
+    """The places (n, 2), moved up and down until no two tags cover each other; a tag takes about 1/22 of the span."""
+    unit = np.where(span > 0, span, 1) / 22
+    moved = places.astype(np.float64) / unit
+    for _ in range(50):
+        for i, j in itertools.combinations(np.argsort(moved[:, 1], kind="stable"), 2):
+            overlap = 1 - abs(moved[j, 1] - moved[i, 1])
+            if overlap > 0 and abs(moved[j, 0] - moved[i, 0]) < 1:
+                moved[i, 1] -= overlap / 2
+                moved[j, 1] += overlap / 2
+    return moved * unit
 
 
 def _point_size(count: int) -> float:
