@@ -23,6 +23,7 @@
 
 enum {
     BAND_FLOATS = 192 * 1024, /* input floats in a band: 768 KB of the 2 MB L2 */
+    L1_FLOATS = 8 * 1024,     /* packed weights that stay in the L1 beside the images: 32 KB */
     WANTED_TASKS = 16         /* enough pieces to share out; a constant, never the number of threads */
 };
 
@@ -218,28 +219,37 @@ static bool along_row(const gather *op, int64_t width, int64_t n) {
     return 4 * n * ceil_div(width, most) <= 5 * width * ceil_div(n, most);
 }
 
-/* One output row of one phase, one panel, the images n0..n1-1. */
-static void gather_row(const gather *op, const phase *ph, int64_t panel, int64_t i, int64_t n0, int64_t n1) {
+/* Consecutive panels of output channels, and consecutive images. */
+typedef struct block {
+    int64_t panel0, panel1, n0, n1;
+} block;
+
+/* One output row of one phase. */
+static void gather_row(const gather *op, const phase *ph, int64_t i, const block *of) {
     gm_run runs[GM_MAX_KERNEL];
     const axis *columns = &ph->columns;
-    float *out_row = op->y + (ph->rows.start + i * ph->rows.out_step) * op->out_row;
+    int64_t images = of->n1 - of->n0;
+    const float *x = op->x + of->n0 * op->in_image;
+    float *out_row = op->y + of->n0 * op->out_image + (ph->rows.start + i * ph->rows.out_step) * op->out_row;
     for (int64_t j = 0, next; j < columns->count; j = next) {
         int64_t count = list_runs(op, ph, i, j, runs);
         float *out = out_row + (columns->start + j * columns->out_step) * op->out_channels;
         next = same_taps_until(columns, j);
-        if (!along_row(op, next - j, n1 - n0)) {
-            multiply(op, ph, panel, count, runs, n1 - n0, op->x + n0 * op->in_image, op->in_image,
-                     out + n0 * op->out_image, op->out_image);
+        if (!along_row(op, next - j, images)) {
+            for (int64_t panel = of->panel0; panel < of->panel1; panel++)
+                multiply(op, ph, panel, count, runs, images, x, op->in_image, out, op->out_image);
             next = j + 1;
             continue;
         }
-        for (int64_t n = n0; n < n1; n++)
-            multiply(op, ph, panel, count, runs, next - j, op->x + n * op->in_image, columns->step * op->in_channels,
-                     out + n * op->out_image, columns->out_step * op->out_channels);
+        for (int64_t n = 0; n < images; n++)
+            for (int64_t panel = of->panel0; panel < of->panel1; panel++)
+                multiply(op, ph, panel, count, runs, next - j, x + n * op->in_image, columns->step * op->in_channels,
+                         out + n * op->out_image, columns->out_step * op->out_channels);
     }
 }
 
-/* One band: both read the same input rows, so the column phases follow each other. */
+/* One band: both read the same input rows, so the column phases follow each other. Panels that fit the L1 together
+ * are taken together, which writes the output in order; larger ones one by one, which reads each from the L2. */
 static void gather_task(void *context, int64_t index) {
     const gather *op = context;
     int64_t part = index % op->panel_parts, i = index / op->panel_parts % op->bands;
@@ -249,7 +259,9 @@ static void gather_task(void *context, int64_t index) {
     for (int64_t column_phase = 0; column_phase < op->column_phases; column_phase++) {
         phase ph = phase_of(op, row_phase * op->column_phases + column_phase);
         if (i >= ph.rows.count) return;
-        for (int64_t panel = first; panel < last; panel++) gather_row(op, &ph, panel, i, n0, n1);
+        int64_t together = max_of(1, L1_FLOATS / max_of(1, ph.depth * op->kernels->tile.panel));
+        for (int64_t panel = first; panel < last; panel += together)
+            gather_row(op, &ph, i, &(block){panel, min_of(last, panel + together), n0, n1});
     }
 }
 
