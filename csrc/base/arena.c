@@ -1,10 +1,13 @@
-/* posix_memalign */
-#define _POSIX_C_SOURCE 200112L
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* posix_memalign, madvise */
+#endif
 #include "base/arena.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define GM_ASAN 1
@@ -20,12 +23,25 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
-enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector */
+enum {
+    ALIGNMENT = 64,     /* a cache line, and the widest vector */
+    HUGE_PAGE = 2 << 20 /* x86-64's; elsewhere only an alignment */
+};
+
+/* Huge pages for arenas of many: tiles that read one pixel of a dozen images miss the TLB less. 4 % of a step. */
+static int allocate(int64_t bytes, void **memory) {
+    bool large = bytes >= 4 * HUGE_PAGE;
+    int failed = posix_memalign(memory, large ? HUGE_PAGE : ALIGNMENT, (size_t)bytes);
+#ifdef MADV_HUGEPAGE
+    if (!failed && large) (void)madvise(*memory, (size_t)bytes, MADV_HUGEPAGE); /* a wish: refusal is fine */
+#endif
+    return failed;
+}
 
 gm_status gm_arena_create(const gm_arena *measured, gm_arena *arena, const char *what, gm_error *error) {
     int64_t bytes = measured->used ? measured->used : ALIGNMENT;
     void *memory = NULL;
-    if (posix_memalign(&memory, ALIGNMENT, (size_t)bytes) != 0)
+    if (allocate(bytes, &memory) != 0)
         return gm_error_set(error, GM_MEMORY_ERROR, "%s: cannot allocate %" PRId64 " bytes", what, bytes);
     memset(memory, 0, (size_t)bytes);
     ASAN_POISON_MEMORY_REGION(memory, (size_t)bytes);
