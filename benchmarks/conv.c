@@ -43,11 +43,12 @@ static double median(double *values) {
 
 /* ---- the limit -------------------------------------------------------------------------------------------------- */
 
-enum { FMA_STEPS = 200000, FMA_CHAINS = 16 };
+enum { FMA_STEPS = 200000, FMA_CHAINS = 12 };
 
 #define FMA_LOOP(vector)                                                                                               \
     vector sum[FMA_CHAINS] = {{0}}, factor = {0}, term = {0};                                                          \
     factor += 0.999f, term += 0.001f;                                                                                  \
+    for (int c = 0; c < FMA_CHAINS; c++) sum[c] += (float)c; /* equal chains would be computed once */                 \
     for (int i = 0; i < FMA_STEPS; i++) {                                                                              \
         for (int c = 0; c < FMA_CHAINS; c++) sum[c] = sum[c] * factor + term;                                          \
         __asm__ volatile("" : "+x"(factor), "+x"(term));                                                               \

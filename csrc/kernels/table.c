@@ -24,7 +24,7 @@ static void fill_tables(void) {
         if (isa > (int)best || !OVERLAYS[isa]) continue;
         (void)gm_kernels_overlay_portable(&tables[isa]);
         available[isa] = OVERLAYS[isa](&tables[isa]);
-        if (available[isa] && isa <= (int)cap) active = (gm_isa)isa;
+        if (isa <= (int)cap && available[isa]) active = (gm_isa)isa;
     }
 }
 

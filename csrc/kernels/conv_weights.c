@@ -1,0 +1,178 @@
+/* Weight gradients of convolutions:
+ *
+ *     dw[r, s, c, k] = sum over images and positions of x[.., p*sh + r - top, q*sw + s - left, c] * dy[.., p, q, k]
+ *
+ * For one kernel row r and a range of output columns q with the same valid taps, (s, c) is one contiguous run of the
+ * image, as in conv.c: blocks of it times panels of k are register tiles that sweep over a rectangle of places. Images
+ * are taken in chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate.
+ * On large maps the images are split into a fixed number of parts with a buffer each, added up in order, so that each
+ * part is read once; on small maps, where the weights are the larger side, the weights are shared out instead. */
+#include <stdbool.h>
+
+#include "base/parallel.h"
+#include "kernels/conv_axis.h"
+#include "kernels/table.h"
+
+enum { CHUNK_FLOATS = 192 * 1024, CHUNK_PLACES = 2048, MOST_SPLITS = 16, SPLIT_FLOATS = 2 << 20, RUN_PART = 240 };
+
+typedef struct weight_gradient {
+    const gm_kernels *kernels;
+    const gm_conv *g;
+    int64_t N, splits, row_parts, run_parts, column_parts;
+    bool swapped; /* few map channels: their values are the broadcast side, results (K, R*S*C) */
+    const float *x, *dy;
+    float *parts, *dw;
+} weight_gradient;
+
+static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K; }
+
+/* The split of the work depends on the shape alone, so the order of the sums does too. */
+static void plan_weight_gradient(weight_gradient *op) {
+    const gm_conv *g = op->g;
+    bool large_map = g->P * g->Q >= 16;
+    op->swapped = g->K <= GM_DOT_COLUMNS;
+    int64_t panels = op->swapped ? 1 : ceil_div(g->K, op->kernels->tile.outer_columns);
+    int64_t most_splits = min_of(min_of(MOST_SPLITS, op->N), SPLIT_FLOATS / weight_count(g));
+    op->splits = large_map ? max_of(1, most_splits) : 1;
+    op->row_parts = op->splits * 2 >= WANTED_TASKS ? 1 : g->R;
+    int64_t tasks = op->splits * op->row_parts;
+    op->column_parts = large_map ? min_of(panels, ceil_div(WANTED_TASKS, tasks)) : panels;
+    op->run_parts = large_map ? 1 : ceil_div(g->S * g->C, RUN_PART);
+}
+
+static float *part_of(const weight_gradient *op, int64_t split) {
+    bool direct = op->splits == 1 && !op->swapped;
+    return direct ? op->dw : op->parts + split * weight_count(op->g);
+}
+
+static void swap_sizes(int64_t *a, int64_t *b) {
+    int64_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* The sweep with its innermost loop not too short: at the edges of small maps there are one or two columns, and a loop
+ * over one place costs as much to enter as to run. */
+static gm_sweep long_inside(gm_sweep sweep) {
+    enum { SHORT = 4 };
+    if (sweep.J < SHORT && sweep.I > sweep.J) {
+        swap_sizes(&sweep.J, &sweep.I);
+        swap_sizes(&sweep.x_j, &sweep.x_i);
+        swap_sizes(&sweep.y_j, &sweep.y_i);
+    }
+    if (sweep.J < SHORT && sweep.N > sweep.J) {
+        swap_sizes(&sweep.J, &sweep.N);
+        swap_sizes(&sweep.x_j, &sweep.x_n);
+        swap_sizes(&sweep.y_j, &sweep.y_n);
+    }
+    return sweep;
+}
+
+/* Kernel row r, taps and channels k0..k1-1 of its run, at output rows p0.., columns q0.., as tiles. */
+static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const float *x, const float *dy, float *out,
+                        int64_t run, int64_t columns) {
+    const gm_tile_sizes *tile = &op->kernels->tile;
+    int64_t K = op->g->K;
+    if (op->swapped) {
+        gm_sweep other = {sweep->N,   sweep->I,   sweep->J,   sweep->y_n, sweep->y_i,
+                          sweep->y_j, sweep->x_n, sweep->x_i, sweep->x_j};
+        int64_t stride = weight_count(op->g) / K;
+        for (int64_t t = 0; t < run; t += tile->outer_columns)
+            op->kernels->outer_tile(columns, min_of(tile->outer_columns, run - t), &other, dy, x + t, out + t, stride);
+        return;
+    }
+    int64_t tiles = ceil_div(run, tile->outer_rows);
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t first = run * t / tiles, m = run * (t + 1) / tiles - first;
+        op->kernels->outer_tile(m, columns, sweep, x + first, dy, out + first * K, K);
+    }
+}
+
+/* Kernel row r of the images n0..n1-1, for run values k0..k1-1 and map channels c0.. of one panel. */
+static void accumulate_row(const weight_gradient *op, int64_t r, int64_t n0, int64_t n1, int64_t k0, int64_t k1,
+                           int64_t c0, int64_t columns, float *out) {
+    const gm_conv *g = op->g;
+    axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
+    axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
+    int64_t p0 = 0, p1 = g->P;
+    while (p0 < p1 && input_of(&rows, p0) + r < 0) p0++;
+    while (p1 > p0 && input_of(&rows, p1 - 1) + r >= g->H) p1--;
+    for (int64_t q = 0, next; q < g->Q; q = next) {
+        next = same_taps_until(&across, q);
+        int64_t from = max_of(k0, tap_begin(&across, q) * g->C), to = min_of(k1, tap_end(&across, q) * g->C);
+        if (from >= to || p0 == p1) continue;
+        gm_sweep sweep = {n1 - n0,
+                          p1 - p0,
+                          next - q,
+                          g->H * g->W * g->C,
+                          g->stride_h * g->W * g->C,
+                          g->stride_w * g->C,
+                          g->P * g->Q * g->K,
+                          g->Q * g->K,
+                          g->K};
+        int64_t x_row = input_of(&rows, p0) + r, x_column = input_of(&across, q);
+        const float *x = op->x + n0 * sweep.x_n + (x_row * g->W + x_column) * g->C + from;
+        const float *dy = op->dy + n0 * sweep.y_n + p0 * sweep.y_i + q * sweep.y_j + c0;
+        int64_t at = r * g->S * g->C + from;
+        gm_sweep inside = long_inside(sweep);
+        sweep_block(op, &inside, x, dy, op->swapped ? out + at : out + at * g->K + c0, to - from, columns);
+    }
+}
+
+static void weight_task(void *context, int64_t index) {
+    const weight_gradient *op = context;
+    const gm_conv *g = op->g;
+    int64_t column_part = index % op->column_parts, run_part = index / op->column_parts % op->run_parts;
+    int64_t row_part = index / op->column_parts / op->run_parts % op->row_parts;
+    int64_t split = index / op->column_parts / op->run_parts / op->row_parts;
+    int64_t r0 = g->R * row_part / op->row_parts, r1 = g->R * (row_part + 1) / op->row_parts;
+    int64_t run = g->S * g->C, k0 = run * run_part / op->run_parts, k1 = run * (run_part + 1) / op->run_parts;
+    int64_t panel = op->swapped ? GM_DOT_COLUMNS : op->kernels->tile.outer_columns, panels = ceil_div(g->K, panel);
+    int64_t c0 = panels * column_part / op->column_parts, c1 = panels * (column_part + 1) / op->column_parts;
+    int64_t first = op->N * split / op->splits, last = op->N * (split + 1) / op->splits;
+    int64_t floats = g->H * g->W * g->C + g->P * g->Q * g->K;
+    int64_t chunk = max_of(1, min_of(CHUNK_FLOATS / floats, CHUNK_PLACES / (g->P * g->Q)));
+    for (int64_t n = first; n < last; n += chunk)
+        for (int64_t c = c0; c < c1; c++)
+            for (int64_t r = r0; r < r1; r++)
+                accumulate_row(op, r, n, min_of(last, n + chunk), k0, k1, c * panel, min_of(panel, g->K - c * panel),
+                               part_of(op, split));
+}
+
+enum { ADD_PIECE = 4096 };
+
+static void clear_task(void *context, int64_t index) {
+    const weight_gradient *op = context;
+    int64_t total = op->splits * weight_count(op->g), end = min_of(total, (index + 1) * ADD_PIECE);
+    for (int64_t i = index * ADD_PIECE; i < end; i++) op->parts[i] = 0.0f;
+}
+
+/* dw += the splits' buffers, in their order. */
+static void add_task(void *context, int64_t index) {
+    const weight_gradient *op = context;
+    int64_t count = weight_count(op->g), K = op->g->K, rows = count / K, end = min_of(count, (index + 1) * ADD_PIECE);
+    for (int64_t i = index * ADD_PIECE; i < end; i++) {
+        int64_t at = op->swapped ? i % K * rows + i / K : i;
+        float sum = 0.0f;
+        for (int64_t split = 0; split < op->splits; split++) sum += op->parts[split * count + at];
+        op->dw[i] += sum;
+    }
+}
+
+void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+                              float *workspace) {
+    weight_gradient op = {
+        .kernels = gm_kernels_active(), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
+    plan_weight_gradient(&op);
+    int64_t count = weight_count(g);
+    bool direct = op.splits == 1 && !op.swapped;
+    if (!direct) gm_parallel_for(ceil_div(op.splits * count, ADD_PIECE), clear_task, &op);
+    gm_parallel_for(op.splits * op.row_parts * op.run_parts * op.column_parts, weight_task, &op);
+    if (!direct) gm_parallel_for(ceil_div(count, ADD_PIECE), add_task, &op);
+}
+
+int64_t gm_conv_weights_workspace(const gm_conv *g) {
+    weight_gradient op = {.kernels = gm_kernels_active(), .g = g, .N = MOST_SPLITS};
+    plan_weight_gradient(&op);
+    return op.splits * weight_count(g);
+}
