@@ -66,12 +66,8 @@ $(VENV)/built: $(SOURCES) | $(VENV)/bin/python
 	touch $@
 
 # The package is there already: this adds what the extra asks for.
-$(VENV)/test-ready: $(VENV)/built
-	$(BIN)/python -m pip install --quiet 'genmodels[test]'
-	touch $@
-
-$(VENV)/notebook-ready: $(VENV)/built
-	$(BIN)/python -m pip install --quiet 'genmodels[notebook]'
+$(VENV)/test-ready $(VENV)/notebook-ready: $(VENV)/%-ready: $(VENV)/built
+	$(BIN)/python -m pip install --quiet 'genmodels[$*]'
 	touch $@
 
 $(VENV)/lint-ready: $(VENV)/test-ready

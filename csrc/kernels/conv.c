@@ -29,8 +29,8 @@ enum {
 
 typedef struct phase {
     axis rows, columns;
-    int64_t depth;       /* length of the sum: taps * channels */
-    const float *packed; /* its weights */
+    int64_t depth; /* length of the sum: taps * channels */
+    float *packed; /* its weights */
 } phase;
 
 typedef struct gather {
@@ -111,9 +111,9 @@ static void pack_task(void *context, int64_t index) {
     phase ph = phase_of(op, index / op->panels);
     int64_t panel = index % op->panels;
     if (op->dot)
-        pack_dot(op, &ph, (float *)ph.packed);
+        pack_dot(op, &ph, ph.packed);
     else
-        pack_panel(op, &ph, panel, (float *)ph.packed + panel * ph.depth * op->kernels->tile.panel);
+        pack_panel(op, &ph, panel, ph.packed + panel * ph.depth * op->kernels->tile.panel);
 }
 
 /* The runs of output position (i, j): where its taps lie in the image and in the packed weights. */

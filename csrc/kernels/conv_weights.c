@@ -40,9 +40,11 @@ static void plan_weight_gradient(weight_gradient *op) {
     op->run_parts = large_map ? 1 : ceil_div(g->S * g->C, RUN_PART);
 }
 
+/* Whether the tiles add to dw itself, with no buffers to clear before and add up after. */
+static bool is_direct(const weight_gradient *op) { return op->splits == 1 && !op->swapped; }
+
 static float *part_of(const weight_gradient *op, int64_t split) {
-    bool direct = op->splits == 1 && !op->swapped;
-    return direct ? op->dw : op->parts + split * weight_count(op->g);
+    return is_direct(op) ? op->dw : op->parts + split * weight_count(op->g);
 }
 
 static void swap_sizes(int64_t *a, int64_t *b) {
@@ -165,10 +167,9 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
         .kernels = gm_kernels_active(), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
     plan_weight_gradient(&op);
     int64_t count = weight_count(g);
-    bool direct = op.splits == 1 && !op.swapped;
-    if (!direct) gm_parallel_for(ceil_div(op.splits * count, ADD_PIECE), clear_task, &op);
+    if (!is_direct(&op)) gm_parallel_for(ceil_div(op.splits * count, ADD_PIECE), clear_task, &op);
     gm_parallel_for(op.splits * op.row_parts * op.run_parts * op.column_parts, weight_task, &op);
-    if (!direct) gm_parallel_for(ceil_div(count, ADD_PIECE), add_task, &op);
+    if (!is_direct(&op)) gm_parallel_for(ceil_div(count, ADD_PIECE), add_task, &op);
 }
 
 int64_t gm_conv_weights_workspace(const gm_conv *g) {

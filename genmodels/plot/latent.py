@@ -132,11 +132,14 @@ def _apart(places: NDArray[Any], span: NDArray[Any]) -> NDArray[Any]:
     unit = np.where(span > 0, span, 1) / 22
     moved = places.astype(np.float64) / unit
     for _ in range(50):
+        before = moved.copy()
         for i, j in itertools.combinations(np.argsort(moved[:, 1], kind="stable"), 2):
             overlap = 1 - abs(moved[j, 1] - moved[i, 1])
             if overlap > 0 and abs(moved[j, 0] - moved[i, 0]) < 1:
                 moved[i, 1] -= overlap / 2
                 moved[j, 1] += overlap / 2
+        if np.array_equal(before, moved):
+            break
     return moved * unit
 
 
