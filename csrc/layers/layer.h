@@ -50,6 +50,7 @@ typedef struct gm_pass {
     gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
     const float *gate; /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
     gm_activation gate_act;
+    bool frozen;      /* backward: leave the parameters' gradients alone, only dx is wanted */
     gm_random random; /* this layer's stream for this step */
 } gm_pass;
 
@@ -61,8 +62,13 @@ struct gm_layer_ops {
     int64_t (*saved)(const gm_layer *layer, int64_t N);
     int64_t (*workspace)(const gm_layer *layer, int64_t N);
     void (*forward)(gm_layer *layer, const gm_pass *pass);
-    /* Adds to the parameters' gradients; sets dx. */
+    /* Adds to the parameters' gradients, unless frozen; sets dx. */
     void (*backward)(gm_layer *layer, const gm_pass *pass);
+    /* Of a layer that is linear, or linear on either side of kinks: pushes a direction forward. x (N, in) is a
+     * direction of the last training forward's input, y (N, out) becomes the output's, by the same masks (saved; or
+     * gate, of an activation its own output). Without biases. Adds to the gradients of the parameters what the pair
+     * (x, dy) gives, dy (N, out) being the last backward's signal at the output. NULL: the layer is none of these. */
+    void (*tangent)(gm_layer *layer, const gm_pass *pass);
     /* Takes over what a training forward left in `saved` for good (moving statistics); NULL: nothing. */
     void (*commit)(gm_layer *layer, const gm_pass *pass);
     /* The activation, of activation layers: lets the layer before apply it. NULL for others. */
