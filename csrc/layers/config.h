@@ -9,7 +9,13 @@
 
 typedef enum gm_padding { GM_PADDING_VALID, GM_PADDING_SAME, GM_PADDING_EXPLICIT } gm_padding;
 
-typedef enum gm_initializer { GM_INIT_ZEROS, GM_INIT_ONES, GM_INIT_GLOROT_UNIFORM, GM_INIT_HE_NORMAL } gm_initializer;
+typedef enum gm_initializer {
+    GM_INIT_ZEROS,
+    GM_INIT_ONES,
+    GM_INIT_GLOROT_UNIFORM,
+    GM_INIT_HE_NORMAL,
+    GM_INIT_UNIT_NORMAL, /* a normal vector scaled to length 1 */
+} gm_initializer;
 
 /* Fields a layer does not use stay zero. */
 typedef struct gm_layer_config {
@@ -22,6 +28,7 @@ typedef struct gm_layer_config {
     int64_t pad[2];            /* of GM_PADDING_EXPLICIT, symmetric: rows, columns */
     int64_t output_padding[2]; /* Conv2DTranspose */
     bool use_bias;
+    bool spectral_norm; /* Dense and the convolutions: the kernel is divided by its largest singular value */
     gm_initializer kernel_initializer;
     float negative_slope; /* LeakyReLU */
     float rate;           /* Dropout */

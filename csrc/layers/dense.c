@@ -19,8 +19,11 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 const gm_layer_ops gm_dense_ops = {
     .name = "Dense",
     .resolve = resolve,
+    .saved = gm_product_saved,
     .workspace = gm_product_workspace,
     .forward = gm_product_forward,
     .backward = gm_product_backward,
+    .tangent = gm_product_tangent,
+    .commit = gm_product_commit,
     .applies_act = true,
 };

@@ -1,15 +1,30 @@
-/* What Dense, Conv2D and Conv2DTranspose share: a kernel, perhaps a bias, and a product with the kernel. */
+/* What Dense, Conv2D and Conv2DTranspose share: a kernel, perhaps a bias, and a product with the kernel.
+ *
+ * With spectral_norm the product is not with the parameter but with the kernel divided by its largest singular value.
+ * Each training forward has its own; `saved` keeps it, with what its backward needs. */
 #ifndef GM_LAYERS_PRODUCT_H
 #define GM_LAYERS_PRODUCT_H
 
 #include "layers/layer.h"
 
-/* Appends "kernel" of this shape and, where the layer has one, "bias" (channels). The fans are Keras's: the last axis
- * but one and the last axis, times the window. */
+/* Appends "kernel" of this shape, where the layer has one "bias" (channels), and with spectral_norm "u" (channels). The
+ * fans are Keras's: the last axis but one and the last axis, times the window. */
 gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error);
 
 /* Workspace for the product and for the sums of the bias gradient. */
 int64_t gm_product_workspace(const gm_layer *layer, int64_t N);
+
+/* What spectral_norm keeps from a forward; 0 without it. */
+int64_t gm_product_saved(const gm_layer *layer, int64_t N);
+void gm_product_commit(gm_layer *layer, const gm_pass *pass);
+
+/* The kernel of a forward pass, and afterwards that of the last forward: the parameter, or its normalised form. */
+const float *gm_product_kernel(gm_layer *layer, const gm_pass *pass);
+const float *gm_product_kernel_in_use(const gm_layer *layer, const gm_pass *pass);
+
+/* Where to add the gradient of the kernel in use; the end carries it on to the parameter's. */
+float *gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass);
+void gm_product_gradient_end(gm_layer *layer, const gm_pass *pass);
 
 /* Epilogues: bias and the next activation forward, the gate of the activation before backward. */
 gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass);
@@ -21,6 +36,7 @@ void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass);
 /* The passes of a product from image to map: Dense and Conv2D. */
 void gm_product_forward(gm_layer *layer, const gm_pass *pass);
 void gm_product_backward(gm_layer *layer, const gm_pass *pass);
+void gm_product_tangent(gm_layer *layer, const gm_pass *pass);
 
 /* Kernel size, strides, padding and filters within their bounds, input of rank 3. */
 gm_status gm_window_check(const gm_layer *layer, gm_error *error);

@@ -16,6 +16,14 @@ static void he_normal(gm_parameter *p, gm_random *random) {
     for (int64_t i = 0; i < p->count; i++) p->value[i] = (float)((double)p->value[i] * deviation);
 }
 
+/* Every direction alike. */
+static void unit_normal(gm_parameter *p, gm_random *random) {
+    double square = 0;
+    gm_random_normal(random, p->count, p->value);
+    for (int64_t i = 0; i < p->count; i++) square += (double)p->value[i] * (double)p->value[i];
+    for (int64_t i = 0; i < p->count; i++) p->value[i] = (float)((double)p->value[i] / sqrt(square));
+}
+
 static void constant(gm_parameter *p, float value) {
     for (int64_t i = 0; i < p->count; i++) p->value[i] = value;
 }
@@ -29,6 +37,7 @@ void gm_layer_initialize(gm_layer *layer, uint64_t seed, uint32_t stream) {
         case GM_INIT_ONES: constant(p, 1.0f); break;
         case GM_INIT_GLOROT_UNIFORM: glorot_uniform(p, &random); break;
         case GM_INIT_HE_NORMAL: he_normal(p, &random); break;
+        case GM_INIT_UNIT_NORMAL: unit_normal(p, &random); break;
         }
     }
 }
