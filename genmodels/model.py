@@ -31,10 +31,13 @@ class Model:
         seed: the seed of initial weights, data order and noise.
         history: losses of all fits so far; it is saved with the model.
         recipe: the published training settings of a zoo model (data, epochs, batch_size, image_size), else None.
+        critic_steps: batches of fresh images that a training step takes; above 1, `train_step` gets x
+            (critic_steps, N, H, W, C) and labels (critic_steps, N).
         stop_training: a callback sets it to True to end the fit after the step in hand; `fit(resume=True)` goes on.
     """
 
     family: ClassVar[str] = ""
+    critic_steps: int = 1
     _fixed: ClassVar[frozenset[str]] = frozenset({"networks", "seed"})  # attributes that only building sets
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -140,8 +143,10 @@ class Model:
         """Train for `epochs` more epochs and return the history of the model.
 
         The whole of x, y and the validation data is checked before the first step. Every epoch visits every image
-        once, in an order drawn from the model's seed; the last batch of an epoch may be a short one. The same seed,
-        data and calls give the same weights, bit for bit, for any number of threads.
+        once, in an order drawn from the model's seed; the last batch of an epoch may be a short one. With
+        `critic_steps` K above 1 a step takes K batches, each of fresh images, and the last step K short ones of equal
+        size, filled up with the epoch's first images. The same seed, data and calls give the same weights, bit for
+        bit, for any number of threads.
 
         Args:
             x: images (N, H, W, C), uint8 or float32 in [0, 1].

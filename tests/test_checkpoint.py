@@ -418,6 +418,7 @@ def test_wrong_metadata(name, value, message, path, contents):
         {"batch_size": True},
         {"images": 2**63},
         {"fingerprint": 7},
+        {"critic_steps": 0},
         {"sums": {"loss": "1"}},
         {"sums": []},
         {"seconds": float("nan")},

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from .batches import Batches
 from .callbacks import Callback
 from .history import History
 from .position import Position, fingerprint
@@ -52,7 +53,8 @@ def fit(
     report = reporter(verbose)
     watchers = [*_check_callbacks(callbacks), report]
     data, validation = _check(model, x, y), _check_validation(model, validation_data)
-    position = Position(epochs, batch_size, len(data[0]), fingerprint(*data, *(validation or ())))
+    images, digest = len(data[0]), fingerprint(*data, *(validation or ()))
+    position = Position(epochs, batch_size, images, digest, model.critic_steps)
     if not model._fitting.acquire(blocking=False):
         raise ValueError("this model is in a fit already, in another thread or around this callback")
     try:
@@ -107,6 +109,11 @@ def _resumed(position: Position | None, asked: Position) -> Position:
         raise ValueError(
             f"resume=True: the interrupted fit had batch_size={position.batch_size}, got batch_size={asked.batch_size}"
         )
+    if asked.critic_steps != position.critic_steps:
+        raise ValueError(
+            f"resume=True: the interrupted fit was of a model with critic_steps={position.critic_steps}, "
+            f"this one has critic_steps={asked.critic_steps}"
+        )
     if (asked.images, asked.fingerprint) != (position.images, position.fingerprint):
         raise ValueError(
             "resume=True: x, y or validation_data differ from those of the interrupted fit: "
@@ -152,37 +159,31 @@ class _Run:
 
     def epoch(self, guard: _InterruptGuard) -> bool:
         """The steps of the epoch that are left, and its closing. False when the fit was stopped within it."""
-        from .. import _core
-
         model, position = self.model, self.position
         number = len(model.history) + 1
         self.call("on_epoch_begin", number)
-        order = _core.permutation(model.seed, number - 1, position.images)
-        batch = np.empty((min(position.batch_size, position.images), *self.x.shape[1:]), self.x.dtype)
+        batches = Batches(self.x, self.y, position, model.seed, number - 1)
         while position.step < position.steps_per_epoch:
             if guard.requested or model.stop_training:
                 return False
-            start = position.step * position.batch_size
-            self.step(order[start : start + position.batch_size], batch)
+            self.step(batches)
         held_out = self.validate()  # may raise, so before anything is recorded
         row = position.close_epoch(held_out)
         model.history.append(row)
         self.call("on_epoch_end", number, row)
         return not (guard.requested or model.stop_training)
 
-    def step(self, indices: np.ndarray, batch: np.ndarray) -> None:
-        """One training step on the images of `indices`, gathered in `batch`."""
+    def step(self, batches: Batches) -> None:
+        """The training step that is next."""
         began = time.perf_counter()
-        n = len(indices)
-        np.take(self.x, indices, axis=0, out=batch[:n], mode="clip")  # "raise" would go through a copy
-        labels = None if self.y is None else self.y[indices]
+        images, labels = batches.take(self.position.step)
         self.before_step = self.model._counters()
         try:
-            losses = self.model.train_step(batch[:n], labels)
+            losses = self.model.train_step(images, labels)
         except FloatingPointError as error:
             place = f"epoch {len(self.model.history) + 1}, step {self.position.step + 1}"
             raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}") from error
-        self.position.add(losses, n, time.perf_counter() - began)
+        self.position.add(losses, time.perf_counter() - began)
         self.model.history.steps.append(losses)
         self.before_step = None
         self.call("on_step_end", len(self.model.history.steps), losses)
