@@ -103,6 +103,10 @@ class Model:
         """The inverse of `_counters`. ValueError for missing, unknown or impossible counters."""
         raise NotImplementedError
 
+    def _set_learning_rates(self, factor: float) -> None:
+        """Let every optimizer go on with its own learning rate times `factor`, >= 0. Not part of the model's state: a
+        fit begins and ends with 1."""
+
     # ---- shared -------------------------------------------------------------------------------------------------
 
     @property

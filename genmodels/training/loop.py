@@ -62,8 +62,10 @@ def fit(
             position = _resumed(model._position, position)
         model._position = position
         model.stop_training = model.history.interrupted = False
+        model._set_learning_rates(1.0)
         _Run(model, position, data, validation, watchers).train()
     finally:
+        model._set_learning_rates(1.0)
         model._fitting.release()
         report.close()
     return model.history
