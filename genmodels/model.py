@@ -33,7 +33,8 @@ class Model:
         recipe: the published training settings of a zoo model (data, epochs, batch_size, image_size), else None.
         critic_steps: batches of fresh images that a training step takes; above 1, `train_step` gets x
             (critic_steps, N, H, W, C) and labels (critic_steps, N).
-        stop_training: a callback sets it to True to end the fit after the step in hand; `fit(resume=True)` goes on.
+        stop_training: a callback sets it to True to interrupt the fit after the step in hand; `fit(resume=True)` goes
+            on. See `finish_training` too.
     """
 
     family: ClassVar[str] = ""
@@ -182,6 +183,14 @@ class Model:
         from .training.loop import fit
 
         return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume)
+
+    def finish_training(self) -> None:
+        """Called by a callback: end the fit with the epoch in hand, as if no more had been asked for. At the end of an
+        epoch, or between two, none follows. Unlike `stop_training`, this leaves a finished fit: `fit(resume=True)`
+        has nothing to do. ValueError where no fit is running."""
+        if self._position is None or not self._fitting.locked():
+            raise ValueError("finish_training: no fit is running")
+        self._position.ended = True
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file in the safetensors format, from which `genmodels.load` restores all of it:

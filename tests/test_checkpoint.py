@@ -419,6 +419,7 @@ def test_wrong_metadata(name, value, message, path, contents):
         {"images": 2**63},
         {"fingerprint": 7},
         {"critic_steps": 0},
+        {"ended": 1},
         {"sums": {"loss": "1"}},
         {"sums": []},
         {"seconds": float("nan")},
@@ -430,6 +431,17 @@ def test_wrong_place_in_the_fit(change, path, contents):
     position = json.loads(header["__metadata__"]["position"]) | change
     header["__metadata__"]["position"] = json.dumps(position)
     refused(path, join(header, data), "place in the fit")
+
+
+def test_a_place_saved_before_it_could_hold_more(path, contents):
+    header, data = split(contents)
+    position = json.loads(header["__metadata__"]["position"])
+    for name in ("critic_steps", "ended"):
+        del position[name]
+    header["__metadata__"]["position"] = json.dumps(position)
+    path.write_bytes(join(header, data))
+    place = gm.load(path)._position
+    assert (place.critic_steps, place.ended) == (1, False)
 
 
 def test_a_history_of_unequal_columns(path, contents):

@@ -166,7 +166,7 @@ class _Run:
         self.call("on_epoch_begin", number)
         batches = Batches(self.x, self.y, position, model.seed, number - 1)
         while position.step < position.steps_per_epoch:
-            if guard.requested or model.stop_training:
+            if guard.requested or model.stop_training or position.finished:
                 return False
             self.step(batches)
         held_out = self.validate()  # may raise, so before anything is recorded

@@ -25,12 +25,14 @@ class Monitor:
         check.choice(self.mode, "mode", MODES)
         check.number(self.min_delta, "min_delta", 0.0)
 
-    def progress(self, history: History) -> list[bool]:
-        """For every epoch whether it was better than all before it. An epoch without a value is not; the first one
-        with a value is. ValueError, with the names there are, where the history has no such column."""
+    def progress(self, history: History, last: int | None = None) -> list[bool]:
+        """For every epoch, or the `last` so many alone, whether it was better than those before it. An epoch without
+        a value is not; the first one with a value is. ValueError, with the names there are, where the history has no
+        such column."""
+        values = history[self.name]
         sign = 1.0 if self.mode == "min" else -1.0
         best, better = float("inf"), []
-        for value in history[self.name]:
+        for value in values if last is None else values[len(values) - last :]:
             better.append(sign * value < best - self.min_delta)  # False for NaN
             best = sign * value if better[-1] else best
         return better

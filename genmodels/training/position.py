@@ -17,7 +17,7 @@ class Position:
 
     What was asked for: `epochs` passes over `images` images, `critic_steps` batches of `batch_size` a step, on the
     data of `fingerprint`. What is done: `epoch` whole epochs and `step` steps of the next, whose losses, each weighted
-    by its images, add up to `sums`, in `seconds`.
+    by its images, add up to `sums`, in `seconds`. An `ended` fit closes the epoch it is in and begins no other.
     """
 
     epochs: int
@@ -29,10 +29,11 @@ class Position:
     step: int = 0
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    ended: bool = False
 
     @property
     def finished(self) -> bool:
-        return self.epoch >= self.epochs
+        return self.epoch >= self.epochs or (self.ended and self.step == 0)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -68,8 +69,9 @@ class Position:
         for name, least in bounds.items():
             if type(values[name]) is not int or not least <= values[name] < 2**63:
                 raise ValueError(f"place in the fit: {name} is {values[name]!r}, expected an integer >= {least}")
-        if not isinstance(values["fingerprint"], str) or not isinstance(values["sums"], dict):
-            raise ValueError("place in the fit: fingerprint or sums of a wrong type")
+        for name, kind in {"fingerprint": str, "sums": dict, "ended": bool}.items():
+            if not isinstance(values[name], kind):
+                raise ValueError(f"place in the fit: {name} is {str(values[name])[:80]!r}, expected a {kind.__name__}")
         numbers = [values["seconds"], *values["sums"].values()]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError("place in the fit: seconds and sums must be finite numbers")
@@ -79,7 +81,7 @@ class Position:
         return position
 
 
-_NEWER_FIELDS = {"critic_steps": 1}
+_NEWER_FIELDS = {"critic_steps": 1, "ended": False}
 """What a fit was that was saved before it could be told."""
 
 
