@@ -22,6 +22,11 @@ FAMILIES: dict[str, type[Model]] = {}
 """The model families by name, for `genmodels.load`. Defining a subclass with a `family` enters it."""
 
 
+class CollapseWarning(UserWarning):
+    """A model has stopped learning, or learns nothing of use, though all its numbers are finite. The text says what was
+    seen and what to try."""
+
+
 class Model:
     """Base class of the generative models; a family adds its networks, its training step and its sampling.
 
@@ -108,6 +113,10 @@ class Model:
         """Let every optimizer go on with its own learning rate times `factor`, >= 0. Not part of the model's state: a
         fit begins and ends with 1."""
 
+    def _symptoms(self, losses: Mapping[str, float]) -> list[str]:
+        """What in an epoch's row of the history tells of a model that fails, each with what to try; usually none."""
+        return []
+
     # ---- shared -------------------------------------------------------------------------------------------------
 
     @property
@@ -178,7 +187,10 @@ class Model:
             ValueError: values, shapes or labels out of range; resume=True without a fit to resume or with other
                 settings or data; or a fit of this model is running.
             TypeError: wrong dtypes.
-            FloatingPointError: a loss or gradient became NaN or infinite. The weights stay the last finite ones.
+            FloatingPointError: a loss or gradient became NaN or infinite. The weights stay the last finite ones, and
+                nothing of the step is recorded.
+
+        A `CollapseWarning` after an epoch tells of a model that fails with finite numbers.
         """
         from .training.loop import fit
 

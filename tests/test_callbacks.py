@@ -298,3 +298,47 @@ def test_unfit_labels_are_told_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match=r"labels have shape \(2,\), expected \(5,\)"):
         model.fit(small.images(), np.zeros(small.TRAINING, int), callbacks=Samples(tmp_path, n=5, labels=[0, 1]))
     assert len(model.history.steps) == 0
+
+
+# ---- models that fail -----------------------------------------------------------------------------------------------
+
+
+class Failing(StandIn):
+    family = "Failing"
+
+    def _symptoms(self, losses):
+        return ["one thing", "another"] if len(self.history) == 2 else []
+
+
+def test_symptoms_are_warned_of_by_epoch_before_the_callbacks():
+    model, seen = Failing(), []
+    with pytest.warns(gm.CollapseWarning) as caught:
+        fit(model, At("on_epoch_end", 2, lambda model: seen.append(len(caught))), epochs=3)
+    assert [str(warning.message) for warning in caught] == ["epoch 2: one thing", "epoch 2: another"]
+    assert {warning.filename for warning in caught} == {__file__}
+    assert seen == [2]
+
+
+@pytest.mark.filterwarnings("error::genmodels.CollapseWarning")
+def test_the_last_good_checkpoint_stays_where_warnings_are_errors(tmp_path):
+    model = Failing()
+    with pytest.raises(gm.CollapseWarning, match="epoch 2: one thing"):
+        fit(model, Checkpoint(tmp_path / "last"))
+    assert len(gm.load(tmp_path / "last").history) == 1
+    assert len(fit(model, [], resume=True)) == 9
+
+
+def test_a_step_that_is_not_finite_names_its_place_and_what_to_try():
+    model = small.vae(optimizer=gm.optimizers.SGD(1e6))
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d of 3: .*smaller learning rate"):
+        model.fit(small.images(), batch_size=40)
+    assert all(np.isfinite(weight).all() for weight in model.weights.values())
+    assert all(np.isfinite(model.history.steps[name]).all() for name in model.history.steps)
+
+
+def test_validation_that_is_not_finite_is_told_and_not_recorded():
+    model = StandIn(script=[1.0, float("nan"), 2.0])
+    with pytest.raises(FloatingPointError, match=r"epoch 2: val_loss of the validation data is nan; a smaller"):
+        fit(model, [], epochs=2)
+    assert model.history["val_loss"] == [1.0]
+    assert fit(model, [], epochs=2, resume=True)["val_loss"] == [1.0, 2.0]

@@ -9,9 +9,11 @@ model's seed and the number of whole epochs in its history; nothing of it has to
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from ..model import CollapseWarning
 from .batches import Batches
 from .callbacks import Callback
 from .history import History
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 Data = np.ndarray | tuple[np.ndarray, np.ndarray | None]
 """Images, or images with labels."""
+
+_ADVICE = "a smaller learning rate, from the start or from the last checkpoint, is the first thing to try"
 
 DEFAULT_EPOCHS = 1
 DEFAULT_BATCH_SIZE = 128
@@ -172,6 +177,8 @@ class _Run:
         held_out = self.validate()  # may raise, so before anything is recorded
         row = position.close_epoch(held_out)
         model.history.append(row)
+        for symptom in model._symptoms(row):
+            warnings.warn(CollapseWarning(f"epoch {number}: {symptom}"), stacklevel=5)  # where fit was called
         self.call("on_epoch_end", number, row)
         return not (guard.requested or model.stop_training)
 
@@ -184,7 +191,7 @@ class _Run:
             losses = self.model.train_step(images, labels)
         except FloatingPointError as error:
             place = f"epoch {len(self.model.history) + 1}, step {self.position.step + 1}"
-            raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}") from error
+            raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}; {_ADVICE}") from error
         self.position.add(losses, time.perf_counter() - began)
         self.model.history.steps.append(losses)
         self.before_step = None
@@ -193,7 +200,12 @@ class _Run:
     def validate(self) -> dict[str, float]:
         if self.validation is None:
             return {}
-        return {f"val_{name}": value for name, value in self.model.evaluate(*self.validation).items()}
+        losses = {f"val_{name}": value for name, value in self.model.evaluate(*self.validation).items()}
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                place = f"epoch {len(self.model.history) + 1}"
+                raise FloatingPointError(f"{place}: {name} of the validation data is {value}; {_ADVICE}")
+        return losses
 
     def call(self, event: str, *arguments: int | Mapping[str, float]) -> None:
         for callback in self.callbacks:
