@@ -13,6 +13,7 @@ from ._tensors import Tensors
 from .training.history import History
 
 if TYPE_CHECKING:
+    from .augmentation import Augmentation
     from .network import Network
     from .training.callbacks import Callback
     from .training.loop import Data
@@ -153,6 +154,7 @@ class Model:
         callbacks: Iterable[Callback] | Callback = (),
         verbose: str = "auto",
         resume: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> History:
         """Train for `epochs` more epochs and return the history of the model.
 
@@ -173,8 +175,10 @@ class Model:
                 or "auto": a bar where tqdm is installed and stderr is a terminal or a notebook, else "log".
             resume: finish the fit that was interrupted, with its epochs and batch size, in this model or in the one a
                 checkpoint was loaded from. The result has the bits of a fit never interrupted. `epochs` and
-                `batch_size` are left at their defaults or given as they were; x, y and validation_data are the same
-                as then. A fit that was already finished returns at once. Without resume an interrupted fit is given up.
+                `batch_size` are left at their defaults or given as they were; x, y, validation_data and augmentation
+                are the same as then, and so are learning-rate schedules among the callbacks. A fit that was already
+                finished returns at once. Without resume an interrupted fit is given up.
+            augmentation: a `genmodels.Augmentation`: images are shifted and flipped on their way into a batch.
 
         Ctrl-C ends the fit after the step in hand: the history comes back with `interrupted` set, the half epoch is
         not in it, and `fit(resume=True)` goes on. A second Ctrl-C raises KeyboardInterrupt at once; that fit can
@@ -194,7 +198,7 @@ class Model:
         """
         from .training.loop import fit
 
-        return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume)
+        return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume, augmentation)
 
     def finish_training(self) -> None:
         """Called by a callback: end the fit with the epoch in hand, as if no more had been asked for. At the end of an

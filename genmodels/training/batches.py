@@ -16,12 +16,15 @@ class Batches:
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray | None, place: Position, seed: int, epoch: int) -> None:
-        """x (N, H, W, C) and y (N,); `epoch` counts those of the model from 0. All memory that the steps use for
-        images is taken here."""
+        """x (N, H, W, C) and y (N,); `epoch` counts those of the model from 0. The memory for the images of a step is
+        taken here."""
         self._x, self._y = x, y
         self._sets = place.critic_steps
         order = _core.permutation(seed, epoch, place.images)
         self._order = np.resize(order, -(-place.images // self._sets) * self._sets)  # goes round
+        self._augmentation = place.augmentation
+        if self._augmentation is not None:
+            self._draws = self._augmentation._draws(seed, epoch, len(self._order))
         self._step_images = place.batch_size * self._sets
         self._buffer = np.empty((min(self._step_images, len(self._order)), *x.shape[1:]), x.dtype)
 
@@ -32,6 +35,8 @@ class Batches:
         indices = self._order[start : start + self._step_images]
         images = self._buffer[: len(indices)]
         np.take(self._x, indices, axis=0, out=images, mode="clip")  # "raise" would go through a copy
+        if self._augmentation is not None:
+            self._augmentation._apply(images, self._draws[start : start + len(indices)])
         labels = None if self._y is None else self._y[indices]
         if self._sets == 1:
             return images, labels

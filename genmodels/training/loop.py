@@ -2,8 +2,8 @@
 
 A fit is a walk of `Position` through epochs and steps. The position lives in the model and is moved only between
 steps, together with the history, so that a model saved at any moment a callback can see holds everything needed to go
-on: `fit(resume=True)` enters the same loop at the same place. The order of the images is a pure function of the
-model's seed and the number of whole epochs in its history; nothing of it has to be saved.
+on: `fit(resume=True)` enters the same loop at the same place. The order of the images and their augmentation are pure
+functions of the model's seed and the number of whole epochs in its history; nothing of them has to be saved.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from ..augmentation import Augmentation
 from ..model import CollapseWarning
 from .batches import Batches
 from .callbacks import Callback
@@ -50,6 +51,7 @@ def fit(
     callbacks: Iterable[Callback] | Callback = (),
     verbose: str = "auto",
     resume: bool = False,
+    augmentation: Augmentation | None = None,
 ) -> History:
     """See `genmodels.model.Model.fit`."""
     epochs = check.integer(epochs, "epochs", 1)
@@ -58,8 +60,9 @@ def fit(
     report = reporter(verbose)
     watchers = [*_check_callbacks(callbacks), report]
     data, validation = _check(model, x, y), _check_validation(model, validation_data)
+    _check_augmentation(augmentation, data[0])
     images, digest = len(data[0]), fingerprint(*data, *(validation or ()))
-    position = Position(epochs, batch_size, images, digest, model.critic_steps)
+    position = Position(epochs, batch_size, images, digest, model.critic_steps, augmentation)
     if not model._fitting.acquire(blocking=False):
         raise ValueError("this model is in a fit already, in another thread or around this callback")
     try:
@@ -105,6 +108,14 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
     return found
 
 
+def _check_augmentation(augmentation: Any, x: np.ndarray) -> None:
+    if augmentation is None:
+        return
+    if not isinstance(augmentation, Augmentation):
+        raise TypeError(f"augmentation must be a genmodels.Augmentation or None, not {check.shown(augmentation)}")
+    augmentation._check_size(*x.shape[1:3])
+
+
 def _resumed(position: Position | None, asked: Position) -> Position:
     """The position to go on from; ValueError unless the fit was asked for in the same way. Arguments at their defaults
     ask for nothing."""
@@ -120,6 +131,11 @@ def _resumed(position: Position | None, asked: Position) -> Position:
         raise ValueError(
             f"resume=True: the interrupted fit was of a model with critic_steps={position.critic_steps}, "
             f"this one has critic_steps={asked.critic_steps}"
+        )
+    if asked.augmentation != position.augmentation:
+        raise ValueError(
+            f"resume=True: the interrupted fit had augmentation={position.augmentation}, "
+            f"got augmentation={asked.augmentation}"
         )
     if (asked.images, asked.fingerprint) != (position.images, position.fingerprint):
         raise ValueError(

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from ..augmentation import Augmentation
+
 
 @dataclasses.dataclass
 class Position:
     """The place of a fit in its data order, kept up to date between steps.
 
     What was asked for: `epochs` passes over `images` images, `critic_steps` batches of `batch_size` a step, on the
-    data of `fingerprint`. What is done: `epoch` whole epochs and `step` steps of the next, whose losses, each weighted
-    by its images, add up to `sums`, in `seconds`. An `ended` fit closes the epoch it is in and begins no other.
+    data of `fingerprint`, which `augmentation` changes on the way. What is done: `epoch` whole epochs and `step` steps
+    of the next, whose losses, each weighted by its images, add up to `sums`, in `seconds`. An `ended` fit closes the
+    epoch it is in and begins no other.
     """
 
     epochs: int
@@ -25,6 +28,7 @@ class Position:
     images: int
     fingerprint: str
     critic_steps: int = 1
+    augmentation: Augmentation | None = None
     epoch: int = 0
     step: int = 0
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -75,14 +79,25 @@ class Position:
         numbers = [values["seconds"], *values["sums"].values()]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError("place in the fit: seconds and sums must be finite numbers")
-        position = cls(**values)
+        augmentation = values["augmentation"]
+        if not isinstance(augmentation, (dict, type(None))):
+            raise ValueError(
+                f"place in the fit: augmentation is {str(augmentation)[:80]!r}, expected an object or null"
+            )
+        position = cls(**{**values, "augmentation": None if augmentation is None else Augmentation(**augmentation)})
         if position.epoch > position.epochs or position.step > (0 if position.finished else position.steps_per_epoch):
             raise ValueError(f"place in the fit: epoch {position.epoch}, step {position.step} is behind its end")
         return position
 
 
-_NEWER_FIELDS = {"critic_steps": 1, "ended": False}
-"""What a fit was that was saved before it could be told."""
+def _augmentation(values: Any) -> Augmentation | None:
+    if not isinstance(values, (dict, type(None))):
+        raise ValueError(f"place in the fit: augmentation is {str(values)[:80]!r}, expected an object or null")
+    return None if values is None else Augmentation(**values)
+
+
+_NEWER_FIELDS = {"critic_steps": 1, "augmentation": None, "ended": False}
+"""What fits were before there were these fields, for files of that time."""
 
 
 def fingerprint(*arrays: np.ndarray | None) -> str:
