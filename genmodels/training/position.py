@@ -69,31 +69,26 @@ class Position:
             values = _NEWER_FIELDS | values
         if not isinstance(values, dict) or set(values) != {field.name for field in dataclasses.fields(cls)}:
             raise ValueError(f"place in the fit: expected an object with its fields, got {str(values)[:80]!r}")
-        bounds = {"epochs": 1, "batch_size": 1, "images": 1, "critic_steps": 1, "epoch": 0, "step": 0}
-        for name, least in bounds.items():
-            if type(values[name]) is not int or not least <= values[name] < 2**63:
-                raise ValueError(f"place in the fit: {name} is {values[name]!r}, expected an integer >= {least}")
-        for name, kind in {"fingerprint": str, "sums": dict, "ended": bool}.items():
-            if not isinstance(values[name], kind):
-                raise ValueError(f"place in the fit: {name} is {str(values[name])[:80]!r}, expected a {kind.__name__}")
-        numbers = [values["seconds"], *values["sums"].values()]
-        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-            raise ValueError("place in the fit: seconds and sums must be finite numbers")
+        _check_fields(values)
         augmentation = values["augmentation"]
-        if not isinstance(augmentation, (dict, type(None))):
-            raise ValueError(
-                f"place in the fit: augmentation is {str(augmentation)[:80]!r}, expected an object or null"
-            )
-        position = cls(**{**values, "augmentation": None if augmentation is None else Augmentation(**augmentation)})
+        position = cls(**values | {"augmentation": None if augmentation is None else Augmentation(**augmentation)})
         if position.epoch > position.epochs or position.step > (0 if position.finished else position.steps_per_epoch):
             raise ValueError(f"place in the fit: epoch {position.epoch}, step {position.step} is behind its end")
         return position
 
 
-def _augmentation(values: Any) -> Augmentation | None:
-    if not isinstance(values, (dict, type(None))):
-        raise ValueError(f"place in the fit: augmentation is {str(values)[:80]!r}, expected an object or null")
-    return None if values is None else Augmentation(**values)
+def _check_fields(values: Mapping[str, Any]) -> None:
+    bounds = {"epochs": 1, "batch_size": 1, "images": 1, "critic_steps": 1, "epoch": 0, "step": 0}
+    for name, least in bounds.items():
+        if type(values[name]) is not int or not least <= values[name] < 2**63:
+            raise ValueError(f"place in the fit: {name} is {values[name]!r}, expected an integer >= {least}")
+    kinds = {"fingerprint": str, "sums": dict, "ended": bool, "augmentation": (dict, type(None))}
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"place in the fit: {name} of a wrong type: {str(values[name])[:80]!r}")
+    numbers = [values["seconds"], *values["sums"].values()]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        raise ValueError("place in the fit: seconds and sums must be finite numbers")
 
 
 _NEWER_FIELDS = {"critic_steps": 1, "augmentation": None, "ended": False}
