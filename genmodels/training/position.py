@@ -82,7 +82,7 @@ def _check_fields(values: Mapping[str, Any]) -> None:
     for name, least in bounds.items():
         if type(values[name]) is not int or not least <= values[name] < 2**63:
             raise ValueError(f"place in the fit: {name} is {values[name]!r}, expected an integer >= {least}")
-    kinds = {"fingerprint": str, "sums": dict, "ended": bool, "augmentation": (dict, type(None))}
+    kinds = {"fingerprint": (str,), "sums": (dict,), "ended": (bool,), "augmentation": (dict, type(None))}
     for name, kind in kinds.items():
         if not isinstance(values[name], kind):
             raise ValueError(f"place in the fit: {name} of a wrong type: {str(values[name])[:80]!r}")
