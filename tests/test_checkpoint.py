@@ -418,9 +418,6 @@ def test_wrong_metadata(name, value, message, path, contents):
         {"batch_size": True},
         {"images": 2**63},
         {"fingerprint": 7},
-        {"critic_steps": 0},
-        {"ended": 1},
-        {"augmentation": 2},
         {"sums": {"loss": "1"}},
         {"sums": []},
         {"seconds": float("nan")},
@@ -432,25 +429,6 @@ def test_wrong_place_in_the_fit(change, path, contents):
     position = json.loads(header["__metadata__"]["position"]) | change
     header["__metadata__"]["position"] = json.dumps(position)
     refused(path, join(header, data), "place in the fit")
-
-
-@pytest.mark.parametrize("augmentation", [{"shift": -1}, {"shift": 1, "turn": True}, {"flip": 1}])
-def test_wrong_augmentation(augmentation, path, contents):
-    header, data = split(contents)
-    position = json.loads(header["__metadata__"]["position"]) | {"augmentation": augmentation}
-    header["__metadata__"]["position"] = json.dumps(position)
-    refused(path, join(header, data), "Augmentation")
-
-
-def test_a_place_saved_before_it_could_hold_more(path, contents):
-    header, data = split(contents)
-    position = json.loads(header["__metadata__"]["position"])
-    for name in ("critic_steps", "augmentation", "ended"):
-        del position[name]
-    header["__metadata__"]["position"] = json.dumps(position)
-    path.write_bytes(join(header, data))
-    place = gm.load(path)._position
-    assert (place.critic_steps, place.augmentation, place.ended) == (1, None, False)
 
 
 def test_a_history_of_unequal_columns(path, contents):
