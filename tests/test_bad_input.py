@@ -176,6 +176,23 @@ def test_unfit_sample_arguments(plain, arguments, error, words):
     assert snapshot(plain) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"n": 0}, ValueError, "n is 0"),
+        ({"spread": -1.0}, ValueError, "spread is -1"),
+        ({"spread": "1"}, TypeError, "spread must be a number"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"labels": [0, 1]}, ValueError, "labels were given"),
+        ({"x": np.zeros((2, 3, 3, 1))}, ValueError, "x has shape"),
+    ],
+)
+def test_unfit_sample_near_arguments(plain, arguments, error, words):
+    x = np.zeros((2, *plain.input_shape), np.uint8)
+    with pytest.raises(error, match=words):
+        plain.sample_near(**({"x": x} | arguments))
+
+
 def test_a_sample_too_large_leaves_the_streams():
     """The codes fit, the images do not: the model's stream has not moved."""
     decoder = [L.Dense(2**20), L.Reshape((2**10, 2**10, 1)), L.Sigmoid()]
