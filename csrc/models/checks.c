@@ -10,8 +10,7 @@ gm_status gm_check_image_model(const char *model, const gm_shape *image, int64_t
     char text[GM_SHAPE_TEXT];
     int64_t size;
     GM_REQUIRE(image->rank == 3, error, GM_VALUE_ERROR,
-               "%s: input_shape %s must have 3 dimensions: rows, columns, channels", model,
-               gm_shape_text(image, text));
+               "%s: input_shape %s must have 3 dimensions: rows, columns, channels", model, gm_shape_text(image, text));
     GM_TRY(gm_shape_size(image, &size, "input_shape", error));
     GM_REQUIRE(latent_dim >= 1 && latent_dim <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
                "%s: latent_dim is %" PRId64 ", must be at least 1", model, latent_dim);

@@ -86,8 +86,8 @@ static gm_status check_networks(const gm_gan_config *config, gm_network *const n
     GM_TRY(gm_check_shape("GAN: the generator's input", gm_network_input_shape(network[GENERATOR]), &latent, error));
     GM_TRY(gm_check_shape("GAN: the generator's output", gm_network_output_shape(network[GENERATOR]), &config->image,
                           error));
-    GM_TRY(gm_check_shape("GAN: the discriminator's input", gm_network_input_shape(network[DISCRIMINATOR]), &seen,
-                          error));
+    GM_TRY(
+        gm_check_shape("GAN: the discriminator's input", gm_network_input_shape(network[DISCRIMINATOR]), &seen, error));
     GM_TRY(check_output(config, network[DISCRIMINATOR], error));
     GM_REQUIRE((config->ema > 0) == (network[AVERAGE] != NULL), error, GM_VALUE_ERROR,
                "GAN: a network for the average goes with ema > 0");
@@ -433,8 +433,8 @@ gm_status gm_gan_generate(gm_gan *gan, int64_t N, const float *z, const int64_t 
     float scale = gan->signed_range ? 0.5f : 1.0f, shift = gan->signed_range ? 0.5f : 0.0f;
     for (int64_t start = 0; start < N; start += PIECE) {
         int64_t piece = N - start < PIECE ? N - start : PIECE;
-        const float *drawn = draw(generator, gan, piece, z + start * gan->config.latent_dim,
-                                  labels ? labels + start : NULL, 0);
+        const float *drawn =
+            draw(generator, gan, piece, z + start * gan->config.latent_dim, labels ? labels + start : NULL, 0);
         gm_kernels_active()->clamp_to_unit(piece * gan->image_size, drawn, scale, shift,
                                            images + start * gan->image_size);
     }

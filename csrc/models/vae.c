@@ -59,7 +59,8 @@ static gm_status check_networks(const gm_vae_config *config, gm_network *const n
     GM_TRY(gm_check_shape("VAE: the head's input", gm_network_input_shape(network[HEAD]), &flat, error));
     GM_TRY(gm_check_shape("VAE: the head's output", gm_network_output_shape(network[HEAD]), &head_out, error));
     GM_TRY(gm_check_shape("VAE: the decoder's input", gm_network_input_shape(network[DECODER]), &latent, error));
-    GM_TRY(gm_check_shape("VAE: the decoder's output", gm_network_output_shape(network[DECODER]), &config->image, error));
+    GM_TRY(
+        gm_check_shape("VAE: the decoder's output", gm_network_output_shape(network[DECODER]), &config->image, error));
     bool logits = gm_network_last_activation(network[DECODER]).kind == GM_SIGMOID;
     GM_REQUIRE(config->reconstruction != GM_BCE || logits, error, GM_VALUE_ERROR,
                "VAE: reconstruction=\"bce\" needs a decoder whose last layer is Sigmoid(); "

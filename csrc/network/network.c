@@ -314,8 +314,9 @@ gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_e
     for (int i = 0; i < network->count; i++) {
         const gm_layer *layer = &network->nodes[i].layer;
         GM_REQUIRE(layer->ops->is_view || layer->ops->tangent, error, GM_VALUE_ERROR,
-                   GM_LAYER "cannot be part of %s, whose gradient is exact for layers that are linear or piecewise linear "
-                            "and treat every sample by itself: leave it out",
+                   GM_LAYER
+                   "cannot be part of %s, whose gradient is exact for layers that are linear or piecewise linear "
+                   "and treat every sample by itself: leave it out",
                    GM_LAYER_ARGUMENTS(layer), purpose);
     }
     network->keeps_signals = true;
