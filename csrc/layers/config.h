@@ -16,7 +16,7 @@ typedef struct gm_layer_config {
     const char *kind;       /* "Dense", "Conv2D", ...: the class's name; gm_layer_create looks it up */
     int64_t units;          /* Dense */
     int64_t filters;        /* Conv2D, Conv2DTranspose */
-    int64_t kernel_size[2]; /* rows, columns */
+    int64_t kernel_size[2]; /* rows, columns; of the pools pool_size */
     int64_t strides[2];
     gm_padding padding;
     int64_t pad[2];            /* of GM_PADDING_EXPLICIT, symmetric: rows, columns */
@@ -26,7 +26,8 @@ typedef struct gm_layer_config {
     float negative_slope; /* LeakyReLU */
     float rate;           /* Dropout */
     float momentum;       /* BatchNorm: the weight of the new value */
-    float epsilon;        /* BatchNorm */
+    float epsilon;        /* BatchNorm, LayerNorm */
+    int64_t size[2];      /* UpSampling2D */
     gm_shape shape;       /* Reshape */
 } gm_layer_config;
 
