@@ -11,7 +11,8 @@ made: TypeError for the wrong kind of value, ValueError for one out of bounds, O
 - an int or pair p: symmetric, as in PyTorch.
 Convolutions pad with zeros; padding never is a pool's largest value and does not count in its mean.
 
-`kernel_initializer` is "glorot_uniform" (Glorot and Bengio 2010) or "he_normal" (He et al. 2015); biases start at 0.
+`kernel_initializer` is "glorot_uniform" (Glorot and Bengio 2010) or "he_normal" (He et al. 2015); biases start at 0,
+those of an LSTM's forget gates at 1.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
+    "LSTM",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -223,6 +225,24 @@ class LayerNorm(Layer):
         self._set_number("epsilon", 1e-12, 1.0)
 
 
+@dataclass(frozen=True)
+class LSTM(Layer):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) over steps of features, from a state of zeros:
+    (T, in) -> (T, units), or with return_sequences=False (units,), the last step's output.
+
+    c = f * c + i * tanh(z_c), h = o * tanh(c); i, f, o the sigmoids of z_i, z_f, z_o; z = x kernel + h recurrent_kernel
+    + bias. Weights: kernel (in, 4 * units), Glorot uniform; recurrent_kernel (units, 4 * units), orthogonal (Saxe et
+    al. 2014); bias (4 * units,), 1 for f and 0 for the others; each holds i, f, c, o side by side. units >= 1.
+    """
+
+    units: int
+    return_sequences: bool = True
+
+    def __post_init__(self) -> None:
+        self._set_size("units")
+        self._set("return_sequences", check.flag(self.return_sequences, self._name("return_sequences")))
+
+
 class _Pool(_Padded):
     """What the two pools share."""
 
@@ -239,10 +259,10 @@ class _Pool(_Padded):
 
     def _check_padding(self) -> None:
         """So that no window lies on padding alone."""
-        padding, size = self.padding, self.pool_size
-        pairs = zip(padding, size, strict=True)  # type: ignore[arg-type]  # they are pairs by now
-        if any(2 * p > s for p, s in pairs):
-            raise ValueError(f"{self._name('padding')} is {padding}, must be at most half of pool_size {size}")
+        padding, half = check.pair(self.padding, "", 0), [size // 2 for size in check.pair(self.pool_size, "", 1)]
+        if padding[0] > half[0] or padding[1] > half[1]:
+            message = f"is {padding}, must be at most half of pool_size {self.pool_size}"
+            raise ValueError(f"{self._name('padding')} {message}")
 
     def _core_config(self) -> dict[str, Any]:
         config = super()._core_config()
@@ -358,6 +378,7 @@ KINDS: dict[str, type[Layer]] = {
         Conv2DTranspose,
         BatchNorm,
         LayerNorm,
+        LSTM,
         MaxPool2D,
         AvgPool2D,
         GlobalMaxPool2D,

@@ -13,6 +13,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
 #include "kernels/pool.h"
+#include "kernels/recurrent.h"
 #include "kernels/tiles.h"
 
 /* X(return type, name, (parameters)) */
@@ -20,7 +21,8 @@
     GM_TILE_KERNELS(X)                                                                                                 \
     GM_ELEMENTWISE_KERNELS(X)                                                                                          \
     GM_LAYERNORM_KERNELS(X)                                                                                            \
-    GM_POOL_KERNELS(X)
+    GM_POOL_KERNELS(X)                                                                                                 \
+    GM_RECURRENT_KERNELS(X)
 
 typedef struct gm_kernels {
     gm_tile_sizes tile;

@@ -17,6 +17,7 @@ static const gm_layer_ops *const all_ops[] = {
     &gm_flatten_ops,
     &gm_reshape_ops,
     &gm_layer_norm_ops,
+    &gm_lstm_ops,
     &gm_max_pool2d_ops,
     &gm_avg_pool2d_ops,
     &gm_global_max_pool2d_ops,

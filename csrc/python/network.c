@@ -33,6 +33,7 @@ static const gmpy_field LAYER_FIELDS[] = {
     LAYER_FIELD(momentum, GMPY_FIELD_FLOAT),
     LAYER_FIELD(epsilon, GMPY_FIELD_FLOAT),
     LAYER_FIELD(size, GMPY_FIELD_PAIR),
+    LAYER_FIELD(return_sequences, GMPY_FIELD_BOOL),
     LAYER_FIELD(shape, GMPY_FIELD_SHAPE),
     {NULL, GMPY_FIELD_INT64, 0, NULL, NULL},
 };
