@@ -20,7 +20,7 @@ gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t ch
     if (layer->config.use_bias)
         GM_TRY(gm_layer_add_parameter(layer, "bias", by_channel, true, GM_INIT_ZEROS, 0, 0, error));
     if (!layer->config.spectral_norm) return GM_OK;
-    return gm_layer_add_parameter(layer, "u", by_channel, false, GM_INIT_UNIT_NORMAL, 0, 0, error);
+    return gm_layer_add_parameter(layer, "u", by_channel, false, GM_INIT_ORTHOGONAL, 1, 0, error);
 }
 
 static int64_t output_channels(const gm_layer *layer) { return layer->out.dim[layer->out.rank - 1]; }
@@ -152,18 +152,28 @@ static gm_status check_pair(const gm_layer *layer, const char *name, const int64
     return GM_OK;
 }
 
-gm_status gm_window_check(const gm_layer *layer, gm_error *error) {
-    const gm_layer_config *config = &layer->config;
+gm_status gm_image_check(const gm_layer *layer, gm_error *error) {
     char text[GM_SHAPE_TEXT];
     GM_REQUIRE(layer->in.rank == 3, error, GM_VALUE_ERROR,
                GM_LAYER "input %s must have 3 dimensions: rows, columns, channels (add Reshape before it)",
                GM_LAYER_ARGUMENTS(layer), gm_shape_text(&layer->in, text));
-    GM_REQUIRE(config->filters >= 1, error, GM_VALUE_ERROR, GM_LAYER "filters is %" PRId64 ", must be at least 1",
-               GM_LAYER_ARGUMENTS(layer), config->filters);
-    GM_TRY(check_pair(layer, "kernel_size", config->kernel_size, 1, LARGEST_WINDOW, error));
-    GM_TRY(check_pair(layer, "strides", config->strides, 1, LARGEST_WINDOW, error));
+    return GM_OK;
+}
+
+gm_status gm_window_check_sizes(const gm_layer *layer, const char *name, int64_t largest, gm_error *error) {
+    const gm_layer_config *config = &layer->config;
+    GM_TRY(gm_image_check(layer, error));
+    GM_TRY(check_pair(layer, name, config->kernel_size, 1, largest, error));
+    GM_TRY(check_pair(layer, "strides", config->strides, 1, largest, error));
     if (config->padding == GM_PADDING_EXPLICIT)
         GM_TRY(check_pair(layer, "padding", config->pad, 0, LARGEST_PADDING, error));
+    return GM_OK;
+}
+
+gm_status gm_window_check(const gm_layer *layer, gm_error *error) {
+    GM_TRY(gm_window_check_sizes(layer, "kernel_size", LARGEST_WINDOW, error));
+    GM_REQUIRE(layer->config.filters >= 1, error, GM_VALUE_ERROR, GM_LAYER "filters is %" PRId64 ", must be at least 1",
+               GM_LAYER_ARGUMENTS(layer), layer->config.filters);
     return GM_OK;
 }
 
@@ -180,7 +190,7 @@ gm_status gm_window_axis(const gm_layer *layer, int axis, int64_t in, int64_t *o
     const int64_t *pad = config->padding == GM_PADDING_EXPLICIT ? config->pad : none;
     int64_t padded[2] = {layer->in.dim[0] + 2 * pad[0], layer->in.dim[1] + 2 * pad[1]};
     GM_REQUIRE(k <= padded[axis], error, GM_VALUE_ERROR,
-               GM_LAYER "kernel_size (%" PRId64 ", %" PRId64 ") exceeds the padded input (%" PRId64 ", %" PRId64 ")",
+               GM_LAYER "the window (%" PRId64 ", %" PRId64 ") exceeds the padded input (%" PRId64 ", %" PRId64 ")",
                GM_LAYER_ARGUMENTS(layer), config->kernel_size[0], config->kernel_size[1], padded[0], padded[1]);
     *before = pad[axis];
     *out = (padded[axis] - k) / stride + 1;

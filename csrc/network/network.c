@@ -165,10 +165,14 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
         GM_TRY(gm_size_multiply(N, n->layer.out_size, &floats, ops->name, error));
         if (network->keeps_signals) widest = larger(widest, floats);
         if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
-        if (ops->saved) at.saved = gm_arena_floats(arena, ops->saved(&n->layer, N));
+        if (ops->saved) {
+            GM_TRY(gm_size_multiply(ops->saved(&n->layer, N), 1, &floats, ops->name, error));
+            at.saved = gm_arena_floats(arena, floats);
+        }
         if (ops->workspace) workspace = larger(workspace, ops->workspace(&n->layer, N));
         if (p->places) p->places[i] = at;
     }
+    GM_TRY(gm_size_multiply(workspace, 1, &workspace, "workspace of a network", error));
     p->workspace = gm_arena_floats(arena, workspace);
     for (int i = 0; i < 2; i++) p->gradient[i] = gm_arena_floats(arena, widest);
     return GM_OK;

@@ -13,7 +13,6 @@ static const char *const INITIALIZERS[] = {[GM_INIT_ZEROS] = "zeros",
                                            [GM_INIT_ONES] = "ones",
                                            [GM_INIT_GLOROT_UNIFORM] = "glorot_uniform",
                                            [GM_INIT_HE_NORMAL] = "he_normal",
-                                           [GM_INIT_UNIT_NORMAL] = "unit_normal",
                                            NULL};
 
 #define LAYER_FIELD(member, type)                                                                                      \
@@ -34,6 +33,8 @@ static const gmpy_field LAYER_FIELDS[] = {
     LAYER_FIELD(rate, GMPY_FIELD_FLOAT),
     LAYER_FIELD(momentum, GMPY_FIELD_FLOAT),
     LAYER_FIELD(epsilon, GMPY_FIELD_FLOAT),
+    LAYER_FIELD(size, GMPY_FIELD_PAIR),
+    LAYER_FIELD(return_sequences, GMPY_FIELD_BOOL),
     LAYER_FIELD(shape, GMPY_FIELD_SHAPE),
     {NULL, GMPY_FIELD_INT64, 0, NULL, NULL},
 };
