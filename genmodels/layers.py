@@ -24,6 +24,7 @@ from typing import Any
 from . import _validate as check
 
 __all__ = [
+    "LSTM",
     "AvgPool2D",
     "BatchNorm",
     "Conv2D",
@@ -33,7 +34,6 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
-    "LSTM",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
