@@ -91,7 +91,7 @@ def test_defaults_are_the_published_ones():
         (lambda: L.Dense(3, use_bias=1), TypeError, "use_bias must be True or False"),
         (lambda: L.Dense(3, kernel_initializer="zeros"), ValueError, "'glorot_uniform', 'he_normal'"),
         (lambda: L.Dense(3, kernel_initializer=None), TypeError, "kernel_initializer"),
-        (lambda: L.Dense(3, spectral_norm=True), TypeError, "spectral_norm"),
+        (lambda: L.Dense(3, spectral_norm=1), TypeError, "spectral_norm must be True or False, not 1"),
         (lambda: L.Conv2D(0, 3), ValueError, "filters is 0"),
         (lambda: L.Conv2D(8, 0), ValueError, "kernel_size is 0"),
         (lambda: L.Conv2D(8, (3, 3, 3)), ValueError, r"kernel_size is \(3, 3, 3\)"),
