@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "layers/layer.h"
 #include "variants.h"
 
 static const int64_t WIDTHS[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 66, 300};
@@ -227,5 +229,68 @@ static void one_unit_with_a_nan(const gm_kernels *k, int64_t U) {
 
 TEST(nonfinite_values_stay_in_their_unit) { each_width(one_unit_with_a_nan); }
 
+/* ---- the layers, in memory of exactly the sizes they ask for ---- */
+
+enum { PARAMETERS = 3, SAMPLES = 5 };
+
+static const gm_layer_config LAYERS[] = {
+    {.kind = "LayerNorm", .epsilon = 1e-5f},
+    {.kind = "LSTM", .units = 7},
+    {.kind = "LSTM", .units = 19, .return_sequences = true},
+};
+
+/* Even, so that doubles in it are aligned. */
+static check_buffer room(int64_t count) { return check_floats((count + 1) / 2 * 2); }
+
+/* The input gradient and the parameters' gradients of one training pass over (4, 9). */
+typedef struct results {
+    check_buffer dx, gradient[PARAMETERS];
+} results;
+
+static void free_results(results *r) {
+    check_free(&r->dx);
+    for (int i = 0; i < PARAMETERS; i++) check_free(&r->gradient[i]);
+}
+
+/* Gradients start at 1. */
+static results pass_through(const gm_layer_config *config, bool frozen) {
+    gm_random random = {.seed = 1, .stream = 5};
+    gm_shape input = {2, {4, 9}};
+    gm_error error = {0};
+    gm_layer layer;
+    CHECK(gm_layer_create(config, 0, &input, &layer, &error) == GM_OK, "%s", error.message);
+    results r = {.dx = check_floats(SAMPLES * layer.in_size)};
+    check_buffer value[PARAMETERS];
+    for (int i = 0; i < PARAMETERS; i++) {
+        int64_t count = i < layer.parameter_count ? layer.parameter[i].count : 1;
+        value[i] = check_normal(count, &random), r.gradient[i] = check_floats(count);
+        for (int64_t k = 0; k < count; k++) r.gradient[i].values[k] = 1;
+        layer.parameter[i].value = value[i].values, layer.parameter[i].gradient = r.gradient[i].values;
+    }
+    check_buffer x = check_normal(SAMPLES * layer.in_size, &random), y = check_floats(SAMPLES * layer.out_size);
+    check_buffer dy = check_normal(SAMPLES * layer.out_size, &random);
+    check_buffer saved = room(layer.ops->saved(&layer, SAMPLES)), work = room(layer.ops->workspace(&layer, SAMPLES));
+    gm_pass pass = {.N = SAMPLES, .training = true, .x = x.values, .y = y.values, .dy = dy.values};
+    pass.dx = r.dx.values, pass.saved = saved.values, pass.workspace = work.values, pass.frozen = frozen;
+    layer.ops->forward(&layer, &pass);
+    layer.ops->backward(&layer, &pass);
+    check_buffer *all[] = {&x, &y, &dy, &saved, &work, &value[0], &value[1], &value[2]};
+    for (int i = 0; i < 8; i++) check_free(all[i]);
+    return r;
+}
+
+TEST(frozen_passes_leave_gradients_alone) {
+    for (int i = 0; i < (int)(sizeof LAYERS / sizeof *LAYERS); i++) {
+        results plain = pass_through(&LAYERS[i], false), frozen = pass_through(&LAYERS[i], true);
+        CHECK(memcmp(plain.dx.values, frozen.dx.values, (size_t)plain.dx.count * sizeof(float)) == 0,
+              "%s: another input gradient", LAYERS[i].kind);
+        CHECK(plain.gradient[0].values[0] != 1, "%s: no gradient was added", LAYERS[i].kind);
+        for (int k = 0; k < PARAMETERS; k++)
+            for (int64_t j = 0; j < frozen.gradient[k].count; j++)
+                CHECK(frozen.gradient[k].values[j] == 1, "%s: a gradient has moved", LAYERS[i].kind);
+        free_results(&plain), free_results(&frozen);
+    }
+}
+
 MAIN(CASE(every_layernorm_kernel), CASE(nonfinite_values_stay_in_their_row), CASE(every_recurrent_kernel),
-     CASE(nonfinite_values_stay_in_their_unit))
+     CASE(nonfinite_values_stay_in_their_unit), CASE(frozen_passes_leave_gradients_alone))
