@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,8 +98,15 @@ class Run:
             return False
         return self._complete(checkpoint.load(self.folder / MODEL))
 
-    def train(self, checkpoint_every: int = 1, budget: float | None = None, verbose: str = "auto") -> Outcome:
-        """Trains to the last epoch, or until Ctrl-C or the budget of seconds ends it, and writes the results.
+    def train(
+        self,
+        checkpoint_every: int = 1,
+        budget: float | None = None,
+        verbose: str = "auto",
+        callbacks: Sequence[Callback] = (),
+    ) -> Outcome:
+        """Trains to the last epoch, or until Ctrl-C, a callback or the budget of seconds ends it, and writes the
+        results, which a run that Ctrl-C or a callback stopped goes without.
 
         The newest state is saved every `checkpoint_every` epochs, every half minute, and at the end, whatever it is.
         """
@@ -107,7 +114,8 @@ class Run:
         train, test = self._data()
         model = self._model(train[0])
         self._prepare_folder()
-        self._fit(model, train, test, checkpoint_every, deadline, verbose)
+        watchers = [*self._callbacks(checkpoint_every), *callbacks]
+        self._fit(model, train, test, watchers, deadline, verbose)
         if self._complete(model) or (deadline is not None and time.monotonic() >= deadline):
             scores, missing = self._write_results(model, test)
             return Outcome(self._complete(model), False, len(model.history), scores, missing)
@@ -139,7 +147,15 @@ class Run:
     def _complete(self, model: Model) -> bool:
         return not model.interrupted and len(model.history) >= self.settings.epochs
 
-    def _fit(self, model: Model, train: Split, test: Split, every: int, deadline: float | None, verbose: str) -> None:
+    def _fit(
+        self,
+        model: Model,
+        train: Split,
+        test: Split,
+        callbacks: list[Callback],
+        deadline: float | None,
+        verbose: str,
+    ) -> None:
         """Finishes an interrupted fit, then trains the epochs still missing."""
         x, y = inputs(model, *train)
         # A short run is not made long by looking at more test images than it trains on.
@@ -150,19 +166,16 @@ class Run:
             "verbose": verbose,
         }
         if model.interrupted:
-            history = model.fit(x, y, resume=True, callbacks=self._callbacks(every, deadline), **options)
+            history = model.fit(x, y, resume=True, callbacks=[*callbacks, *_limit(deadline)], **options)
             if history.interrupted:
                 return
         missing = self.settings.epochs - len(model.history)
         if missing > 0:
-            model.fit(x, y, epochs=missing, callbacks=self._callbacks(every, deadline), **options)
+            model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
-    def _callbacks(self, every: int, deadline: float | None) -> list[Callback]:
+    def _callbacks(self, every: int) -> list[Callback]:
         keeper = Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=CHECKPOINT_SECONDS)
-        keeping: list[Callback] = [keeper, _HistoryFile(self.folder / HISTORY)]
-        if deadline is None:
-            return keeping
-        return [*keeping, TimeLimit(max(deadline - time.monotonic(), 1e-3))]
+        return [keeper, _HistoryFile(self.folder / HISTORY)]
 
     def _write_results(self, model: Model, test: Split) -> tuple[Mapping[str, float], list[str]]:
         """Model, history, pictures and report; returns the test losses and the pictures that lack matplotlib."""
@@ -241,6 +254,11 @@ class _HistoryFile(Callback):
 
     def on_epoch_end(self, model: Model, epoch: int, losses: Mapping[str, float]) -> None:
         model.history.to_csv(self.path)
+
+
+def _limit(deadline: float | None) -> list[Callback]:
+    """What ends a fit at the deadline."""
+    return [] if deadline is None else [TimeLimit(max(deadline - time.monotonic(), 1e-3))]
 
 
 def find_model(path: Path) -> Path:
