@@ -74,9 +74,8 @@ class Grid:
 
     def trials(self) -> list[Trial]:
         """All trials; the seed changes first, then the latent size, the image size, the model."""
-        return list(
-            itertools.starmap(Trial, itertools.product(self.models, self.sizes, self.latent, range(self.seeds)))
-        )
+        axes = self.models, self.sizes, self.latent, range(self.seeds)
+        return list(itertools.starmap(Trial, itertools.product(*axes)))
 
 
 def open_grid(folder: Path, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Grid:
@@ -123,9 +122,8 @@ def check_folder(folder: Path, grid: Grid) -> None:
         if name in _GROWING:
             dropped = [value for value in before if value not in now]
             if dropped:
-                raise ValueError(
-                    f"the sweep in {folder} has {name} {_text(before)}: it may grow, not lose {dropped[0]}"
-                )
+                held = ", ".join(map(str, before))
+                raise ValueError(f"the sweep in {folder} has {name} {held}: it may grow, not lose {dropped[0]}")
         elif name in ("seeds", "epochs"):
             if now < before:
                 raise ValueError(f"the sweep in {folder} has {name} {before}, which cannot be lowered to {now}")
@@ -152,7 +150,3 @@ def _list(values: Any, name: str, checked: Callable[[Any, str], Any]) -> tuple[A
         if found.count(value) > 1:
             raise ValueError(f"{name} has {value} twice")
     return found
-
-
-def _text(values: Iterable[Any]) -> str:
-    return ", ".join(map(str, values))

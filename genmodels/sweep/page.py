@@ -84,12 +84,11 @@ def _score_table(done: Results) -> Iterator[str]:
 
 def _curves(grid: Grid, folders: Mapping[Trial, Path], done: Results) -> str:
     if find_spec("matplotlib") is None:
-        return "<p>The curves need matplotlib: <code>pip install 'genmodels[plot]'</code>, then the same command again.</p>"
+        return "<p>Curves need matplotlib: <code>pip install 'genmodels[plot]'</code>, then the same command again.</p>"
     curves = {trial: _history(folders[trial] / run.HISTORY, result["training"]) for trial, result in done.items()}
     band = " Lines: mean over the seeds; bands: one sample standard deviation." if grid.seeds > 1 else ""
-    return figure(
-        f"Losses by epoch, one column an image size, one line a latent size.{band}", loss_panels(grid, curves)
-    )
+    caption = f"Losses by epoch; a column an image size, a line a number of latent axes.{band}"
+    return figure(caption, loss_panels(grid, curves))
 
 
 def _pictures(folders: Mapping[Trial, Path], done: Results, real: NDArray[np.uint8]) -> Iterator[str]:
@@ -117,7 +116,7 @@ def _configurations(done: Results) -> dict[tuple[int, int], list[Trial]]:
 def _moments(folder: Path, epochs: int) -> dict[int, Path]:
     """The trial's sample pictures by the number of epochs before them: the first, the middle one and the last."""
     named = ((re.fullmatch(r"samples-(\d+)\.png", path.name), path) for path in folder.glob("samples/*.png"))
-    found = {int(match[1]): path for match, path in named if match}
+    found = {int(match[1]): path for match, path in named if match and 0 < int(match[1]) <= epochs}
     found[epochs] = folder / run.SAMPLES
     order = sorted(found)
     chosen = sorted({round(i) for i in np.linspace(0, len(order) - 1, min(len(order), _MOMENTS))})

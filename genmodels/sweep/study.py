@@ -38,7 +38,7 @@ def run_sweep(
 
     The same call again goes on: a finished trial is left as it is, one that was killed goes on from its checkpoint to
     the same bits. A folder that holds a sweep takes a grid that contains its own, with at least as many seeds and
-    epochs. A trial that fails (NaN, memory, disk) is noted as failed and tried again by the next call; the others go on.
+    epochs. A trial that fails (NaN, memory, disk) is noted as failed and tried again by the next call.
 
     Args:
         grid: what to train.
@@ -67,9 +67,7 @@ def run_sweep(
         "verbose": "auto" if executor is None else "silent",  # the bars of several trials would overwrite each other
     }
     check_folder(folder, grid)
-    _, (x, _) = datasets.load(
-        grid.data, root=data_root
-    )  # before the first trial: fetched once, and missing data ends it
+    _, (x, _) = datasets.load(grid.data, root=data_root)  # fetched once, and missing before the first trial
     write_grid(folder, grid)
     results: Results = {trial: {"status": WAITING} for trial in grid.trials()}
     try:

@@ -64,6 +64,6 @@ def _key(grid: Grid, trial: Trial) -> Row:
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    """Every column once: what all rows have first, then the losses in training, those on the test images, the status."""
+    """Every column once: what all rows have, the losses in training, those on the test images, the status."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return sorted(names, key=lambda name: (name == "status", name.startswith("test_"), name.startswith("train_")))

@@ -1,4 +1,4 @@
-"""One trial of a sweep, trained in whatever process, thread or machine an executor has: plain data in, plain data out."""
+"""One trial of a sweep: plain data in, plain data out, in whatever process, thread or machine an executor has."""
 
 from __future__ import annotations
 
