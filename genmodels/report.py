@@ -25,6 +25,7 @@ figure {{ margin: 1.5em 0; }}
 figcaption {{ color: #444; }}
 table {{ border-collapse: collapse; margin: 1em 0; }}
 th, td {{ padding: 0.2em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }}
+td {{ white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 .wide, pre {{ overflow-x: auto; }}
 .row {{ display: flex; gap: 1em; }}

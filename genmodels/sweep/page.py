@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from .. import datasets, run
 from ..plot.images import png, tile
-from ..report import figure, table, write_page
+from ..report import figure, number, table, write_page
 from .curves import loss_panels
 from .grid import Grid, Trial
 from .trial import FAILED, FINISHED
@@ -47,7 +48,7 @@ def write_sweep_page(
         parts += ["<h3>Losses in training</h3>", _curves(grid, folders, done)]
         parts += _pictures(folders, done, real)
     parts += ["<h2>Settings</h2>", table(("setting", "value"), ((k, _setting(v)) for k, v in asdict(grid).items()))]
-    write_page(path, f"{', '.join(grid.models)} on {grid.data}", parts)
+    write_page(path, f"Sweep: {', '.join(grid.models)} on {grid.data}", parts)
 
 
 def _state(results: Results) -> str:
@@ -74,7 +75,7 @@ def _score_table(done: Results) -> Iterator[str]:
             [
                 *(f"{size} x {size}", latent, f"{results[0]['parameters']:,}", len(results)),
                 *(_spread([result["test"][term] for result in results]) for term in terms),
-                _spread([mean(result["seconds"]) for result in results]),
+                number(mean(second for result in results for second in result["seconds"])),
             ]
         )
     names = [term.replace("_", " ") for term in terms]
@@ -132,7 +133,11 @@ def _history(path: Path, terms: Iterable[str]) -> dict[str, list[float]]:
 
 def _spread(values: Sequence[float]) -> str:
     """The mean, and from two values on the sample standard deviation."""
-    return f"{mean(values):.4g}" + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
+    middle, spread = mean(values), stdev(values) if len(values) > 1 else 0.0
+    if spread == 0:
+        return f"{middle:.4g}"
+    places = min(max(1 - math.floor(math.log10(spread)), 0), 8)  # two digits of the spread, and the mean as exact
+    return f"{middle:.{places}f} ± {spread:.{places}f}"
 
 
 def _after(epoch: int) -> str:

@@ -72,10 +72,10 @@ def run_sweep(
     results: Results = {trial: {"status": WAITING} for trial in grid.trials()}
     try:
         with contextlib.closing(_outcomes(executor or SerialExecutor(), grid, folder, options)) as outcomes:
-            for trial, result in outcomes:
+            for count, (trial, result) in enumerate(outcomes, 1):
                 results[trial] = result
                 _write_tables(folder, grid, results)
-                logger.info("%s: %s", trial.name, result["status"])
+                logger.info("trial %d of %d, %s: %s", count, len(results), trial.name, result["status"])
                 if result["status"] == INTERRUPTED:
                     raise KeyboardInterrupt
     finally:
