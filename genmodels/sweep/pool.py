@@ -52,17 +52,19 @@ def worker_pool(workers: int) -> Iterator[Executor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def stopping() -> bool:
+    """Whether this is a worker process that was asked to stop: trials already handed to it are not begun."""
+    return _stop is not None and _stop.is_set()
+
+
 def stoppers() -> list[Callback]:
     """The callback by which a fit in a worker process can be ended; none elsewhere."""
-    return [] if _stop is None else [_StopWhenAsked(_stop)]
+    return [] if _stop is None else [_StopWhenAsked()]
 
 
 class _StopWhenAsked(Callback):
-    def __init__(self, asked: Event) -> None:
-        self._asked = asked
-
     def on_step_end(self, model: Model, step: int, losses: Any) -> None:
-        if self._asked.is_set():
+        if stopping():
             model.stop_training = True
 
 

@@ -28,6 +28,8 @@ def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     why, and of a finished trial `epochs`, `parameters`, `training` and `test` (last losses by name), `seconds` (by
     epoch) and `images_per_second` (over all epochs).
     """
+    if pool.stopping():
+        return {"status": INTERRUPTED}
     try:
         if job["threads"] is not None:
             _system.set_num_threads(job["threads"])
