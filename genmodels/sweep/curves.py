@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..plot.curves import label
 from ..plot.figure import PALETTE, figure_png, new_figure
 from .grid import Grid, Trial
 
@@ -32,7 +34,7 @@ def loss_panels(grid: Grid, curves: Curves) -> bytes:
     for row, term in zip(axes, terms, strict=True):
         for ax, size in zip(row, grid.sizes, strict=True):
             _panel(ax, grid, {trial: losses[term] for trial, losses in curves.items() if trial.size == size})
-        row[0].set_ylabel(term.replace("_", " "))
+        row[0].set_ylabel("\n".join(wrap(label(term), 24)))
     for ax, size in zip(axes[0], grid.sizes, strict=True):
         ax.set_title(f"{size} x {size} pixels", fontsize="medium")
     for ax in axes[-1]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import datasets, run
+from ..plot.curves import label
 from ..plot.images import png, tile
 from ..report import figure, number, table, write_page
 from .curves import loss_panels
@@ -62,7 +63,7 @@ def _failures(results: Results) -> Iterator[str]:
     failed = [(t.name, r["status"].removeprefix(FAILED)) for t, r in results.items() if r["status"].startswith(FAILED)]
     if failed:
         yield "<h2>Failed trials</h2>"
-        yield table(("trial", "reason"), failed)
+        yield "".join(f"<p>{escape(name)}: {escape(reason)}</p>" for name, reason in failed)
 
 
 def _score_table(done: Results) -> Iterator[str]:
@@ -78,8 +79,7 @@ def _score_table(done: Results) -> Iterator[str]:
                 number(mean(second for result in results for second in result["seconds"])),
             ]
         )
-    names = [term.replace("_", " ") for term in terms]
-    yield table(["pixels", "latent axes", "parameters", "seeds", *names, "seconds an epoch"], rows)
+    yield table(["pixels", "latent axes", "parameters", "seeds", *map(label, terms), "seconds an epoch"], rows)
     yield "<p>Mean over the seeds ± sample standard deviation.</p>"
 
 
