@@ -88,7 +88,7 @@ def _curves(grid: Grid, folders: Mapping[Trial, Path], done: Results) -> str:
         return "<p>Curves need matplotlib: <code>pip install 'genmodels[plot]'</code>, then the same command again.</p>"
     curves = {trial: _history(folders[trial] / run.HISTORY, result["training"]) for trial, result in done.items()}
     band = " Lines: mean over the seeds; bands: one sample standard deviation." if grid.seeds > 1 else ""
-    caption = f"Losses by epoch; a column an image size, a line a number of latent axes.{band}"
+    caption = f"Losses by epoch; a column an image size, a line a number of latent axes (z).{band}"
     return figure(caption, loss_panels(grid, curves))
 
 
