@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._files import replacing
+from .plot.curves import label
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -49,11 +50,14 @@ def write_report(
     test: Mapping[str, float],
     epochs: Mapping[str, Sequence[float]],
     summary: str,
+    warnings: Sequence[str] = (),
 ) -> None:
-    """Writes the page: pictures by caption (PNG files, embedded), the test losses, the table of epochs, the settings
-    and the model's summary. Raises OSError when a picture cannot be read or the page cannot be written."""
+    """Writes the page: pictures by caption (PNG files, embedded), the warnings, the test losses, the table of epochs,
+    the settings and the model's summary. Raises OSError when a picture cannot be read or the page cannot be written."""
     parts = [figure(caption, file.read_bytes()) for caption, file in pictures.items()]
-    parts += ["<h2>Test losses</h2>", table(("term", "nats an image"), ((name, number(v)) for name, v in test.items()))]
+    if warnings:
+        parts += ["<h2>Warnings</h2>", *(f"<p>{escape(warning)}</p>" for warning in warnings)]
+    parts += ["<h2>Test losses</h2>", table(("term", "value"), ((label(name), number(v)) for name, v in test.items()))]
     parts += ["<h2>Epochs</h2>", _epoch_table(epochs)]
     parts += ["<h2>Settings</h2>", table(("setting", "value"), settings.items())]
     parts += ["<h2>Model</h2>", f"<pre>{escape(summary)}</pre>"]

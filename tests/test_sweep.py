@@ -344,6 +344,23 @@ def test_a_failed_trial_is_noted_and_the_others_go_on(error, status, tmp_path, m
     assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 2
 
 
+def test_a_failure_reads_the_same_wherever_and_whenever_it_happened(tmp_path, monkeypatch):
+    """Whether a checkpoint lies in the trial's folder depends on the time."""
+
+    def fail(self, *arguments, **options):
+        raise FloatingPointError(f"epoch 1: loss is nan; {self.folder / run.CHECKPOINT} holds the last state")
+
+    monkeypatch.setattr(run.Run, "train", fail)
+    (row,) = sweep.run_sweep(ONE, tmp_path)
+    assert row["status"] == "failed: FloatingPointError: epoch 1: loss is nan"
+
+
+def test_warnings_of_the_trials_are_on_the_page(one):
+    (trial(one, "vae-16-z2-seed0") / run.WARNINGS).write_text("epoch 1: the generator < collapsed\n")
+    sweep.run_sweep(ONE, one)
+    assert "vae-16-z2-seed0: epoch 1: the generator &lt; collapsed" in (one / sweep.PAGE).read_text()
+
+
 def test_a_damaged_trial_is_a_failed_one(one):
     path = trial(one, "vae-16-z2-seed0") / run.MODEL
     path.write_bytes(path.read_bytes()[:-9])

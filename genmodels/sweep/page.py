@@ -38,7 +38,7 @@ def write_sweep_page(
 
     Raises OSError when a trial's files cannot be read or the page cannot be written.
     """
-    parts = [_state(results), *_failures(results)]
+    parts = [_state(results), *_failures(results), *_warnings(folders)]
     for model in grid.models:
         done = {t: r for t, r in results.items() if t.model == model and r["status"] == FINISHED}
         parts.append(f"<h2>{escape(model)}</h2>")
@@ -64,6 +64,15 @@ def _failures(results: Results) -> Iterator[str]:
     if failed:
         yield "<h2>Failed trials</h2>"
         yield "".join(f"<p>{escape(name)}: {escape(reason)}</p>" for name, reason in failed)
+
+
+def _warnings(folders: Mapping[Trial, Path]) -> Iterator[str]:
+    """What the trainings noted of models that collapse."""
+    noted = {trial.name: path / run.WARNINGS for trial, path in folders.items() if (path / run.WARNINGS).exists()}
+    if noted:
+        yield "<h2>Warnings</h2>"
+    for name, path in noted.items():
+        yield "".join(f"<p>{escape(f'{name}: {line}')}</p>" for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def _score_table(done: Results) -> Iterator[str]:
@@ -116,7 +125,7 @@ def _configurations(done: Results) -> dict[tuple[int, int], list[Trial]]:
 
 def _moments(folder: Path, epochs: int) -> dict[int, Path]:
     """The trial's sample pictures by the number of epochs before them: the first, the middle one and the last."""
-    named = ((re.fullmatch(r"samples-(\d+)\.png", path.name), path) for path in folder.glob("samples/*.png"))
+    named = ((re.fullmatch(r"samples-(\d+)\.png", path.name), path) for path in (folder / run.ON_THE_WAY).glob("*.png"))
     found = {int(match[1]): path for match, path in named if match and 0 < int(match[1]) <= epochs}
     found[epochs] = folder / run.SAMPLES
     order = sorted(found)

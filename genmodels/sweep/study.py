@@ -88,31 +88,33 @@ def _outcomes(
     executor: Executor, grid: Grid, folder: Path, options: dict[str, Any]
 ) -> Generator[tuple[Trial, dict[str, Any]]]:
     """The trials with their results as they come. What is not begun when the caller stops asking is cancelled."""
+    folders = _folders(folder, grid)
     waiting: dict[Future[dict[str, Any]], Trial] = {}
     try:
-        for trial, path in _folders(folder, grid).items():
+        for trial, path in folders.items():
             future = executor.submit(train_trial, {"folder": str(path), "settings": _settings(grid, trial), **options})
             if future.done():
-                yield trial, _result(future)
+                yield trial, _result(future, path)
             else:
                 waiting[future] = trial
         for future in as_completed(waiting):
-            yield waiting[future], _result(future)
+            trial = waiting[future]
+            yield trial, _result(future, folders[trial])
     finally:
         for future in waiting:
             future.cancel()
 
 
-def _result(future: Future[dict[str, Any]]) -> dict[str, Any]:
+def _result(future: Future[dict[str, Any]], folder: Path) -> dict[str, Any]:
     """What the trial returned; a worker that died (killed, out of memory) is the failure of its trial."""
     try:
         return future.result()
     except BrokenExecutor as error:
-        return failure(error)
+        return failure(error, str(folder))
 
 
 def _settings(grid: Grid, trial: Trial) -> dict[str, Any]:
-    """The fields of `run.Settings` for a trial."""
+    """The fields of `genmodels.settings.Settings` for a trial."""
     return {
         "model": f"{trial.model}-{trial.size}",
         "data": grid.data,

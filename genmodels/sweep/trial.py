@@ -23,7 +23,7 @@ _FAILURES = (FloatingPointError, MemoryError, OverflowError, OSError, ValueError
 def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     """Trains a trial to its end, from where its folder says it stands; one that has ended is left as it is.
 
-    job: `folder`, `settings` (fields of `run.Settings`), `data_root`, `checkpoint_every` (epochs), `threads` (None for
+    job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root`, `checkpoint_every` (epochs), `threads` (None for
     those in use) and `verbose`, as JSON values. Returns `status`, which is "finished", "interrupted" or "failed: " and
     why, and of a finished trial `epochs`, `parameters`, `training` and `test` (last losses by name), `seconds` (by
     epoch) and `images_per_second` (over all epochs).
@@ -35,12 +35,14 @@ def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
             _system.set_num_threads(job["threads"])
         return _trained(Path(job["folder"]), job)
     except _FAILURES as error:
-        return failure(error)
+        return failure(error, job["folder"])
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """The result of a trial that the error ended."""
-    return {"status": FAILED + " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")}
+def failure(error: BaseException, folder: str) -> dict[str, Any]:
+    """The result of a trial that the error ended, without what is said of the trial's own folder: whether there is a
+    checkpoint depends on the time, on which no result may depend."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return {"status": FAILED + text.partition(f"; {folder}")[0]}
 
 
 def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,7 @@ def _with(optimizer: Optimizer) -> Arguments:
     return {"generator_optimizer": optimizer, "discriminator_optimizer": optimizer}
 
 
-@reference(
-    "dcgan-tf", GAN, latent_dim=100, data="mnist", epochs=50, batch_size=256, image_size=28, checkpoint_every=15
-)
+@reference("dcgan-tf", GAN, latent_dim=100, data="mnist", epochs=50, batch_size=256, image_size=28, checkpoint_every=15)
 def dcgan_tf(sizes: Sizes) -> Arguments:
     """The TensorFlow tutorial "Deep Convolutional Generative Adversarial Network".
 

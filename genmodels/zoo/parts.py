@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .. import layers as L
 from ..layers import Layer
 
@@ -18,6 +20,6 @@ def up(filters: int, kernel: int = 3, strides: int = 2, use_bias: bool = True) -
     return L.Conv2DTranspose(filters, kernel, strides=strides, padding="same", use_bias=use_bias)
 
 
-def each(layers: Part, *after: Layer) -> Part:
+def each(layers: Iterable[Layer], *after: Layer) -> Part:
     """The layers, every one of them followed by the others."""
     return [part for layer in layers for part in (layer, *after)]

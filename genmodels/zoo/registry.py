@@ -26,7 +26,7 @@ class Sizes:
 
     def halved(self, times: int) -> int:
         """The side of a feature map from which `times` strides of 2 lead back to the image. ValueError for none."""
-        step = 2**times
+        step = 1 << times
         if self.side % step:
             raise ValueError(f"image_size must be a multiple of {step} for this model, not {self.side}")
         return self.side // step
