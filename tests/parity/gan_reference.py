@@ -81,10 +81,9 @@ class GANReference(ModelReference):
         # What comes in there are shares of a batch; those of a Wasserstein loss add up to 0, and must go on to.
         self.discriminator.rounds_output = False
         self.average = Reference(self.generator.layers, gan.networks["generator"].weights)
-        described = {"generator": gan.generator_optimizer, "discriminator": gan.discriminator_optimizer}
         self.optimizers = {
             name: torch_optimizer(optimizer, list(self.networks[name].trainable.values()))
-            for name, optimizer in described.items()
+            for name, optimizer in gan.optimizers.items()
         }
 
     # ---- The way through the networks ----
