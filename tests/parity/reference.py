@@ -58,20 +58,32 @@ def same_padding(size: int, kernel: int, stride: int) -> Padding:
     return total // 2, total - total // 2
 
 
-def paddings(layer: L.Conv2D | L.Conv2DTranspose, sizes: Sequence[int]) -> tuple[Padding, Padding]:
-    """Zeros before and behind, rows then columns, of a convolution of an image of these sizes."""
+def window(layer: L.Layer) -> tuple[Padding, Padding]:
+    """Size and strides of what a convolution or a pool slides over the image."""
+    if isinstance(layer, (L.MaxPool2D, L.AvgPool2D)):
+        return layer.pool_size, layer.strides or layer.pool_size
+    return layer.kernel_size, layer.strides
+
+
+def paddings(layer: L.Layer, sizes: Sequence[int]) -> tuple[Padding, Padding]:
+    """Before and behind, rows then columns, of a convolution or a pool of an image of these sizes."""
     if layer.padding == "same":
-        rows, columns = map(same_padding, sizes, layer.kernel_size, layer.strides)
+        rows, columns = map(same_padding, sizes, *window(layer))
         return rows, columns
     rows, columns = (0, 0) if layer.padding == "valid" else layer.padding
     return (rows, rows), (columns, columns)
 
 
+def padded(layer: L.Layer, x: torch.Tensor, value: float) -> torch.Tensor:
+    """x (N, H, W, C) -> (N, C, H', W')"""
+    rows, columns = paddings(layer, x.shape[1:3])
+    return F.pad(x.permute(0, 3, 1, 2), (*columns, *rows), value=value)
+
+
 def convolve(layer: L.Conv2D, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x (N, H, W, in), kernel (kh, kw, in, out)."""
-    rows, columns = paddings(layer, x.shape[1:3])
-    padded = F.pad(x.permute(0, 3, 1, 2), (*columns, *rows))
-    return F.conv2d(padded, kernel.permute(3, 2, 0, 1).contiguous(), bias, layer.strides).permute(0, 2, 3, 1)
+    kernel = kernel.permute(3, 2, 0, 1).contiguous()
+    return F.conv2d(padded(layer, x, 0.0), kernel, bias, layer.strides).permute(0, 2, 3, 1)
 
 
 def transposed_convolve(
@@ -205,6 +217,27 @@ def rectifier(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, train
     return F.leaky_relu(x, layer.negative_slope) if isinstance(layer, L.LeakyReLU) else F.relu(x)
 
 
+def max_pool(net: Reference, index: int, layer: L.MaxPool2D, x: torch.Tensor, training: bool) -> torch.Tensor:
+    return F.max_pool2d(padded(layer, x, -math.inf), *window(layer)).permute(0, 2, 3, 1)
+
+
+def avg_pool(net: Reference, index: int, layer: L.AvgPool2D, x: torch.Tensor, training: bool) -> torch.Tensor:
+    """Sums over the pixels of each window and how many of them there are, padding apart."""
+    sums, counts = (
+        F.avg_pool2d(padded(layer, y, 0.0), *window(layer), divisor_override=1) for y in (x, torch.ones_like(x))
+    )
+    return (sums / counts).permute(0, 2, 3, 1)
+
+
+def global_max_pool(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
+    return F.adaptive_max_pool2d(x.permute(0, 3, 1, 2), 1).flatten(1)
+
+
+def upsampling(net: Reference, index: int, layer: L.UpSampling2D, x: torch.Tensor, training: bool) -> torch.Tensor:
+    rows, columns = layer.size
+    return x.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
+
+
 def pointwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
     return lambda net, index, layer, x, training: function(x)
 
@@ -227,6 +260,11 @@ APPLY: dict[type[L.Layer], Callable[..., torch.Tensor]] = {
     L.LeakyReLU: rectifier,
     L.Tanh: pointwise(torch.tanh),
     L.Sigmoid: pointwise(torch.sigmoid),
+    L.MaxPool2D: max_pool,
+    L.AvgPool2D: avg_pool,
+    L.GlobalMaxPool2D: global_max_pool,
+    L.GlobalAvgPool2D: pointwise(lambda x: x.mean((1, 2))),
+    L.UpSampling2D: upsampling,
     L.Dropout: dropout,
     L.Flatten: reshape,
     L.Reshape: reshape,
