@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import layers, optimizers
 from ._system import check_environment, cpu_info, get_num_threads, set_num_threads
+from .augmentation import Augmentation
+from .model import CollapseWarning
 from .network import Network
 from .vae import VAE
 
@@ -32,6 +34,8 @@ _LAZY = ("callbacks", "datasets", "plot", "zoo")
 
 __all__ = [
     "VAE",
+    "Augmentation",
+    "CollapseWarning",
     "Network",
     "callbacks",
     "cpu_info",

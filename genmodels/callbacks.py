@@ -1,5 +1,20 @@
-"""Callbacks of `fit`: see `genmodels.training.callbacks`."""
+"""Callbacks of `fit`: see `genmodels.training.callbacks` and, for learning rates, `genmodels.training.schedules`."""
 
-from .training.callbacks import Callback, Checkpoint, TimeLimit
+from .training.callbacks import Callback, EarlyStopping, TimeLimit
+from .training.checkpoints import Checkpoint
+from .training.samples import Samples
+from .training.schedules import ConstantRate, CosineDecay, LinearDecay, ReduceOnPlateau, Schedule, StepDecay
 
-__all__ = ["Callback", "Checkpoint", "TimeLimit"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "ConstantRate",
+    "CosineDecay",
+    "EarlyStopping",
+    "LinearDecay",
+    "ReduceOnPlateau",
+    "Samples",
+    "Schedule",
+    "StepDecay",
+    "TimeLimit",
+]

@@ -4,13 +4,19 @@ Shapes are without the batch axis; images are (H, W, C). Sizes, strides and padd
 columns) and are stored as pairs. Objects compare by value, print as the call that makes them, and are checked when
 made: TypeError for the wrong kind of value, ValueError for one out of bounds, OverflowError for a size beyond 2^40.
 
-`padding` of the convolutions is
+`padding` of the convolutions and pools is
 - "valid": none;
-- "same": TensorFlow's. Conv2D: out = ceil(in / stride), an odd pixel of zeros at the bottom and right.
+- "same": TensorFlow's. Conv2D and pools: out = ceil(in / stride), an odd pixel of padding at the bottom and right.
   Conv2DTranspose: out = in * stride, the exact gradient of the same-padded convolution of that size;
-- an int or pair p: symmetric zeros, as in PyTorch.
+- an int or pair p: symmetric, as in PyTorch.
+Convolutions pad with zeros; padding never is a pool's largest value and does not count in its mean.
 
-`kernel_initializer` is "glorot_uniform" (Glorot and Bengio 2010) or "he_normal" (He et al. 2015); biases start at 0.
+`kernel_initializer` is "glorot_uniform" (Glorot and Bengio 2010) or "he_normal" (He et al. 2015); biases start at 0,
+those of an LSTM's forget gates at 1.
+
+`spectral_norm=True` divides the kernel by an estimate of its largest singular value (Miyato, Kataoka, Koyama, Yoshida
+2018): with W the kernel as (outputs, rest), each training forward takes one power step, v = unit(W'u), u = unit(W v), and
+sigma = u.W v; the gradient holds u and v constant. The weight u (outputs,) is not trained; in inference it stays.
 """
 
 from __future__ import annotations
@@ -22,18 +28,25 @@ from typing import Any
 from . import _validate as check
 
 __all__ = [
+    "AvgPool2D",
     "BatchNorm",
     "Conv2D",
     "Conv2DTranspose",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "LSTM",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
+    "MaxPool2D",
     "ReLU",
     "Reshape",
     "Sigmoid",
     "Tanh",
+    "UpSampling2D",
     "from_dict",
 ]
 
@@ -77,9 +90,11 @@ class _Weighted(Layer):
 
     use_bias: bool
     kernel_initializer: str
+    spectral_norm: bool
 
     def _check_weights(self) -> None:
         self._set("use_bias", check.flag(self.use_bias, self._name("use_bias")))
+        self._set("spectral_norm", check.flag(self.spectral_norm, self._name("spectral_norm")))
         check.choice(self.kernel_initializer, self._name("kernel_initializer"), INITIALIZERS)
 
 
@@ -93,37 +108,46 @@ class Dense(_Weighted):
     units: int
     use_bias: bool = True
     kernel_initializer: str = "glorot_uniform"
+    spectral_norm: bool = False
 
     def __post_init__(self) -> None:
         self._set_size("units")
         self._check_weights()
 
 
-class _Convolution(_Weighted):
-    """What the two convolutions share."""
+class _Padded(Layer):
+    """What all layers with `padding` share."""
 
-    filters: int
-    kernel_size: int | Pair
-    strides: int | Pair
     padding: str | int | Pair
 
-    def _set_geometry(self) -> None:
-        self._set_size("filters")
-        self._set_pair("kernel_size", 1)
-        self._set_pair("strides", 1)
+    def _set_padding(self) -> None:
         if isinstance(self.padding, str):
             if self.padding not in ("same", "valid"):
                 message = f"is {self.padding!r}, must be 'same', 'valid', an int or a pair"
                 raise ValueError(f"{self._name('padding')} {message}")
         else:
             self._set_pair("padding", 0)
-        self._check_weights()
 
     def _core_config(self) -> dict[str, Any]:
         config = self.to_dict()
         if not isinstance(self.padding, str):
             config.update(padding="explicit", pad=self.padding)
         return config
+
+
+class _Convolution(_Weighted, _Padded):
+    """What the two convolutions share."""
+
+    filters: int
+    kernel_size: int | Pair
+    strides: int | Pair
+
+    def _set_geometry(self) -> None:
+        self._set_size("filters")
+        self._set_pair("kernel_size", 1)
+        self._set_pair("strides", 1)
+        self._set_padding()
+        self._check_weights()
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,7 @@ class Conv2D(_Convolution):
     padding: str | int | Pair = "valid"
     use_bias: bool = True
     kernel_initializer: str = "glorot_uniform"
+    spectral_norm: bool = False
 
     def __post_init__(self) -> None:
         self._set_geometry()
@@ -162,6 +187,7 @@ class Conv2DTranspose(_Convolution):
     output_padding: int | Pair = 0
     use_bias: bool = True
     kernel_initializer: str = "glorot_uniform"
+    spectral_norm: bool = False
 
     def __post_init__(self) -> None:
         self._set_geometry()
@@ -192,6 +218,114 @@ class BatchNorm(Layer):
     def __post_init__(self) -> None:
         self._set_number("momentum", 0.0, 1.0)
         self._set_number("epsilon", 1e-12, 1.0)
+
+
+@dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Layer normalisation (Ba, Kiros and Hinton 2016) over the last axis: (..., C) -> (..., C).
+
+    Training and inference alike: by the mean and biased variance of the C values, each sample and place on its own.
+    Weights: gamma, beta (C,). epsilon in [1e-12, 1].
+    """
+
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        self._set_number("epsilon", 1e-12, 1.0)
+
+
+@dataclass(frozen=True)
+class LSTM(Layer):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) over steps of features, from a state of zeros:
+    (T, in) -> (T, units), or with return_sequences=False (units,), the last step's output.
+
+    c = f * c + i * tanh(z_c), h = o * tanh(c); i, f, o the sigmoids of z_i, z_f, z_o; z = x kernel + h recurrent_kernel
+    + bias. Weights: kernel (in, 4 * units), Glorot uniform; recurrent_kernel (units, 4 * units), orthogonal (Saxe et
+    al. 2014); bias (4 * units,), 1 for f and 0 for the others; each holds i, f, c, o side by side. units >= 1.
+    """
+
+    units: int
+    return_sequences: bool = True
+
+    def __post_init__(self) -> None:
+        self._set_size("units")
+        self._set("return_sequences", check.flag(self.return_sequences, self._name("return_sequences")))
+
+
+class _Pool(_Padded):
+    """What the two pools share."""
+
+    pool_size: int | Pair
+    strides: int | Pair | None
+
+    def _set_geometry(self) -> None:
+        self._set_pair("pool_size", 1)
+        if self.strides is not None:
+            self._set_pair("strides", 1)
+        self._set_padding()
+        if not isinstance(self.padding, str):
+            self._check_padding()
+
+    def _check_padding(self) -> None:
+        """So that no window lies on padding alone."""
+        padding, half = check.pair(self.padding, "", 0), [size // 2 for size in check.pair(self.pool_size, "", 1)]
+        if padding[0] > half[0] or padding[1] > half[1]:
+            message = f"is {padding}, must be at most half of pool_size {self.pool_size}"
+            raise ValueError(f"{self._name('padding')} {message}")
+
+    def _core_config(self) -> dict[str, Any]:
+        config = super()._core_config()
+        size = config.pop("pool_size")
+        return {**config, "kernel_size": size, "strides": size if self.strides is None else self.strides}
+
+
+@dataclass(frozen=True)
+class MaxPool2D(_Pool):
+    """The largest value of each window: (H, W, C) -> (P, Q, C).
+
+    P = floor((H + 2p - k) / stride) + 1 for padding p ("valid": 0), ceil(H / stride) for "same". The gradient goes to
+    the first of equals. strides None: pool_size, windows side by side. Padding given as a number is at most half of
+    pool_size; a network takes pool_size and strides of 1 to 2^20.
+    """
+
+    pool_size: int | Pair = 2
+    strides: int | Pair | None = None
+    padding: str | int | Pair = "valid"
+
+    def __post_init__(self) -> None:
+        self._set_geometry()
+
+
+@dataclass(frozen=True)
+class AvgPool2D(_Pool):
+    """The mean of each window, padding left out: (H, W, C) -> (P, Q, C). Sizes and bounds as of MaxPool2D."""
+
+    pool_size: int | Pair = 2
+    strides: int | Pair | None = None
+    padding: str | int | Pair = "valid"
+
+    def __post_init__(self) -> None:
+        self._set_geometry()
+
+
+@dataclass(frozen=True)
+class GlobalMaxPool2D(Layer):
+    """The largest value of each channel: (H, W, C) -> (C,)."""
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2D(Layer):
+    """The mean of each channel: (H, W, C) -> (C,)."""
+
+
+@dataclass(frozen=True)
+class UpSampling2D(Layer):
+    """Nearest neighbour, every pixel a rectangle of `size` equal ones: (H, W, C) -> (H * size, W * size, C)."""
+
+    size: int | Pair = 2
+
+    def __post_init__(self) -> None:
+        self._set_pair("size", 1)
 
 
 @dataclass(frozen=True)
@@ -252,6 +386,13 @@ KINDS: dict[str, type[Layer]] = {
         Conv2D,
         Conv2DTranspose,
         BatchNorm,
+        LayerNorm,
+        LSTM,
+        MaxPool2D,
+        AvgPool2D,
+        GlobalMaxPool2D,
+        GlobalAvgPool2D,
+        UpSampling2D,
         ReLU,
         LeakyReLU,
         Tanh,

@@ -13,6 +13,7 @@ from ._tensors import Tensors
 from .training.history import History
 
 if TYPE_CHECKING:
+    from .augmentation import Augmentation
     from .network import Network
     from .training.callbacks import Callback
     from .training.loop import Data
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 FAMILIES: dict[str, type[Model]] = {}
 """The model families by name, for `genmodels.load`. Defining a subclass with a `family` enters it."""
+
+
+class CollapseWarning(UserWarning):
+    """A model has stopped learning, or learns nothing of use, though all its numbers are finite. The text says what was
+    seen and what to try."""
 
 
 class Model:
@@ -31,10 +37,14 @@ class Model:
         seed: the seed of initial weights, data order and noise.
         history: losses of all fits so far; it is saved with the model.
         recipe: the published training settings of a zoo model (data, epochs, batch_size, image_size), else None.
-        stop_training: a callback sets it to True to end the fit after the step in hand; `fit(resume=True)` goes on.
+        critic_steps: batches of fresh images that a training step takes; above 1, `train_step` gets x
+            (critic_steps, N, H, W, C) and labels (critic_steps, N).
+        stop_training: a callback sets it to True to interrupt the fit after the step in hand; `fit(resume=True)` goes
+            on. See `finish_training` too.
     """
 
     family: ClassVar[str] = ""
+    critic_steps: int = 1
     _fixed: ClassVar[frozenset[str]] = frozenset({"networks", "seed"})  # attributes that only building sets
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -100,6 +110,14 @@ class Model:
         """The inverse of `_counters`. ValueError for missing, unknown or impossible counters."""
         raise NotImplementedError
 
+    def _set_learning_rates(self, factor: float) -> None:
+        """Let every optimizer go on with its own learning rate times `factor`, >= 0. Not part of the model's state: a
+        fit begins and ends with 1."""
+
+    def _symptoms(self, losses: Mapping[str, float]) -> list[str]:
+        """What in an epoch's row of the history tells of a model that fails, each with what to try; usually none."""
+        return []
+
     # ---- shared -------------------------------------------------------------------------------------------------
 
     @property
@@ -136,12 +154,15 @@ class Model:
         callbacks: Iterable[Callback] | Callback = (),
         verbose: str = "auto",
         resume: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> History:
         """Train for `epochs` more epochs and return the history of the model.
 
         The whole of x, y and the validation data is checked before the first step. Every epoch visits every image
-        once, in an order drawn from the model's seed; the last batch of an epoch may be a short one. The same seed,
-        data and calls give the same weights, bit for bit, for any number of threads.
+        once, in an order drawn from the model's seed; the last batch of an epoch may be a short one. With
+        `critic_steps` K above 1 a step takes K batches, each of fresh images, and the last step K short ones of equal
+        size, filled up with the epoch's first images. The same seed, data and calls give the same weights, bit for
+        bit, for any number of threads.
 
         Args:
             x: images (N, H, W, C), uint8 or float32 in [0, 1].
@@ -154,8 +175,10 @@ class Model:
                 or "auto": a bar where tqdm is installed and stderr is a terminal or a notebook, else "log".
             resume: finish the fit that was interrupted, with its epochs and batch size, in this model or in the one a
                 checkpoint was loaded from. The result has the bits of a fit never interrupted. `epochs` and
-                `batch_size` are left at their defaults or given as they were; x, y and validation_data are the same
-                as then. A fit that was already finished returns at once. Without resume an interrupted fit is given up.
+                `batch_size` are left at their defaults or given as they were; x, y, validation_data and augmentation
+                are the same as then, and so are learning-rate schedules among the callbacks. A fit that was already
+                finished returns at once. Without resume an interrupted fit is given up.
+            augmentation: a `genmodels.Augmentation`: images are shifted and flipped on their way into a batch.
 
         Ctrl-C ends the fit after the step in hand: the history comes back with `interrupted` set, the half epoch is
         not in it, and `fit(resume=True)` goes on. A second Ctrl-C raises KeyboardInterrupt at once; that fit can
@@ -168,11 +191,22 @@ class Model:
             ValueError: values, shapes or labels out of range; resume=True without a fit to resume or with other
                 settings or data; or a fit of this model is running.
             TypeError: wrong dtypes.
-            FloatingPointError: a loss or gradient became NaN or infinite. The weights stay the last finite ones.
+            FloatingPointError: a loss or gradient became NaN or infinite. The weights stay the last finite ones, and
+                nothing of the step is recorded.
+
+        A `CollapseWarning` after an epoch tells of a model that fails with finite numbers.
         """
         from .training.loop import fit
 
-        return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume)
+        return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume, augmentation)
+
+    def finish_training(self) -> None:
+        """Called by a callback: end the fit with the epoch in hand, as if no more had been asked for. At the end of an
+        epoch, or between two, none follows. Unlike `stop_training`, this leaves a finished fit: `fit(resume=True)`
+        has nothing to do. ValueError where no fit is running."""
+        if self._position is None or not self._fitting.locked():
+            raise ValueError("finish_training: no fit is running")
+        self._position.ended = True
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file in the safetensors format, from which `genmodels.load` restores all of it:

@@ -160,10 +160,36 @@ class VAE(Model):
         n = check.integer(n, "n", 1)
         classes = check.labels(labels, n, self.num_classes)
         seed = None if seed is None else check.seed(seed)
+        return self._decode_around(0.0, 1.0, n, classes, seed)
+
+    def sample_near(
+        self, x: Any, n: int | None = None, labels: Any = None, spread: float = 1.0, seed: int | None = None
+    ) -> np.ndarray:
+        """n new images (n, H, W, C), float32 in [0, 1], of codes drawn around the encodings of given images.
+
+        x (N, H, W, C) is gone through in turn, once where n is None: z = mean + spread * exp(logvar / 2) * noise. With
+        images of one class this is how one draws that class with a VAE that knows no labels. labels (N,), those of x,
+        for a conditional model. spread >= 0: 1 draws from the encoder's own Gaussian, 0 gives reconstructions.
+
+        seed as in `sample`, and with it the first images do not depend on n. ValueError where a code is not finite.
+        """
+        images, classes = self._batch(x, labels)
+        n = len(images) if n is None else check.integer(n, "n", 1)
+        spread = check.number(spread, "spread", 0.0)
+        seed = None if seed is None else check.seed(seed)
+        mean, logvar = self._core.encode(images[:n], None if classes is None else classes[:n])
+        turn = np.arange(n) % len(images)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found among the codes
+            deviation = np.float32(spread) * np.exp(logvar / 2)
+        return self._decode_around(mean[turn], deviation[turn], n, None if classes is None else classes[turn], seed)
+
+    def _decode_around(self, mean: Any, deviation: Any, n: int, classes: Any, seed: int | None) -> np.ndarray:
+        """The images of codes mean + deviation * noise (n, latent_dim). Where that fails the random streams stay."""
         before = self._core.streams
         try:
-            return self._core.decode(self._core.prior(n, seed), classes)
-        except (MemoryError, OverflowError):
+            codes = mean + deviation * self._core.prior(n, seed)
+            return self._core.decode(check.finite(codes, "z"), classes)
+        except (MemoryError, OverflowError, ValueError):
             self._core.streams = before
             raise
 

@@ -107,6 +107,65 @@ def test_batch_norm_of_few_values(count: int) -> None:
         assert np.all(np.abs(results["x"]) <= BOUND * np.abs(dy) / np.sqrt(layer.epsilon))
 
 
+# ---- Layer norm ----
+
+
+def layer_norm(x: np.ndarray, dy: np.ndarray, gamma: np.ndarray, beta: np.ndarray, layer: L.LayerNorm) -> Arrays:
+    """x, dy (rows, C)"""
+    inverse = 1 / np.sqrt(x.var(1, keepdims=True) + layer.epsilon)
+    normal, d = (x - x.mean(1, keepdims=True)) * inverse, dy * gamma
+    products = (d * normal).mean(1, keepdims=True)
+    return {
+        "y": gamma * normal + beta,
+        "x": inverse * (d - d.mean(1, keepdims=True) - normal * products),
+        "0.gamma": (dy * normal).sum(0),
+        "0.beta": dy.sum(0),
+    }
+
+
+@pytest.mark.parametrize("shape", [(20, 5), (200, 64), (1, VALUES), (VALUES, 7)])
+@pytest.mark.parametrize(("mean", "slope"), [(0, 0.5), (1, 1), (100, 0), (1000, 1), (0, 30), (1000, 30)])
+def test_layer_norm(mean: float, slope: float, shape: tuple[int, int]) -> None:
+    """Long rows and many rows, means far above the deviation."""
+    layer, rng, channels = L.LayerNorm(), np.random.default_rng(3), shape[-1]
+    net = gm.Network([layer], shape)
+    x, dy = draw((3, *shape), mean, 1), draw((3, *shape), slope, 2)
+    for name in ("0.gamma", "0.beta"):
+        net.weights[name][...] = rng.uniform(0.5, 1.5, channels)
+    rows = [np.float64(array).reshape(-1, channels) for array in (x, dy)]
+    expected = layer_norm(*rows, *(np.float64(net.weights[name]) for name in ("0.gamma", "0.beta")), layer)
+    actual = passes(net, x, dy)
+    assert_close({name: value.reshape(expected[name].shape) for name, value in actual.items()}, expected)
+
+
+# ---- Pools ----
+
+
+@pytest.mark.parametrize("channels", [1, 3, 64, 65])
+@pytest.mark.parametrize("mean", [0, 1, 1000])
+def test_global_pools(mean: float, channels: int) -> None:
+    """A window of 20,000 values; and its adjoint, as many pixels of one."""
+    shape = (100, 200, channels)
+    x, dy = draw((2, *shape), mean, 1), draw((2, channels), 0.5, 2)
+    spread = np.broadcast_to(np.float64(dy)[:, None, None] / VALUES, x.shape)
+    expected = {"y": np.float64(x).mean((1, 2)), "x": spread}
+    assert_close(passes(gm.Network([L.GlobalAvgPool2D()], shape), x, dy), expected)
+    first = x.reshape(2, VALUES, channels).argmax(1)
+    places = np.zeros((2, VALUES, channels))
+    np.put_along_axis(places, first[:, None], dy[:, None], 1)
+    largest = {"y": x.max((1, 2)), "x": places.reshape(x.shape)}
+    assert_close(passes(gm.Network([L.GlobalMaxPool2D()], shape), x, dy), largest)
+
+
+@pytest.mark.parametrize("mean", [1.0, 1000.0])
+def test_up_sampling(mean: float) -> None:
+    """Every pixel's gradient is a sum over 20,000."""
+    x, dy = draw((2, 1, 2, 3), mean, 1), draw((2, 100, 400, 3), mean, 2)
+    sums = np.float64(dy).reshape(2, 1, 100, 2, 200, 3).sum((2, 4))
+    expected = {"y": np.float64(x).repeat(100, 1).repeat(200, 2), "x": sums}
+    assert_close(passes(gm.Network([L.UpSampling2D((100, 200))], (1, 2, 3)), x, dy), expected)
+
+
 # ---- Products ----
 
 
@@ -244,9 +303,15 @@ def test_smooth_activations_everywhere(layer: L.Layer, function) -> None:
     assert np.all(np.abs(y - expected) <= BOUND * np.abs(expected))
 
 
+COMPARED = {
+    *(L.BatchNorm, L.LayerNorm, L.Dense, L.Conv2D, L.Conv2DTranspose),
+    *(L.MaxPool2D, L.AvgPool2D, L.GlobalMaxPool2D, L.GlobalAvgPool2D, L.UpSampling2D),
+}
+
+
 def test_every_layer_is_here() -> None:
     """Whoever adds a layer adds its comparison."""
-    checked = {type(layer) for layer in POINTWISE} | {L.BatchNorm, L.Dense, L.Conv2D, L.Conv2DTranspose}
+    checked = {type(layer) for layer in POINTWISE} | COMPARED
     assert checked == set(L.KINDS.values())
 
 

@@ -176,6 +176,23 @@ def test_unfit_sample_arguments(plain, arguments, error, words):
     assert snapshot(plain) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"n": 0}, ValueError, "n is 0"),
+        ({"spread": -1.0}, ValueError, "spread is -1"),
+        ({"spread": "1"}, TypeError, "spread must be a number"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"labels": [0, 1]}, ValueError, "labels were given"),
+        ({"x": np.zeros((2, 3, 3, 1))}, ValueError, "x has shape"),
+    ],
+)
+def test_unfit_sample_near_arguments(plain, arguments, error, words):
+    x = np.zeros((2, *plain.input_shape), np.uint8)
+    with pytest.raises(error, match=words):
+        plain.sample_near(**({"x": x} | arguments))
+
+
 def test_a_sample_too_large_leaves_the_streams():
     """The codes fit, the images do not: the model's stream has not moved."""
     decoder = [L.Dense(2**20), L.Reshape((2**10, 2**10, 1)), L.Sigmoid()]
@@ -376,6 +393,14 @@ def test_inference_and_training_steps_end_the_wait_for_backward(plain):
         ([L.Conv2D(3, 5)], (4, 4, 1), ValueError, r"layer 0 \(Conv2D\)"),
         ([L.Conv2DTranspose(3, 1, padding=4)], (4, 4, 1), ValueError, r"layer 0 \(Conv2DTranspose\)"),
         ([L.Reshape((5,))], (4,), ValueError, r"layer 0 \(Reshape\)"),
+        ([L.MaxPool2D()], (4,), ValueError, r"layer 0 \(MaxPool2D\): input \(4,\) must have 3 dimensions"),
+        ([L.AvgPool2D(5)], (4, 4, 1), ValueError, r"the window \(5, 5\) exceeds the padded input \(4, 4\)"),
+        ([L.MaxPool2D(2**21)], (4, 4, 1), ValueError, r"pool_size \(2097152, 2097152\) must be 1 to 1048576"),
+        ([L.GlobalAvgPool2D()], (4, 4), ValueError, r"layer 0 \(GlobalAvgPool2D\)"),
+        ([L.GlobalMaxPool2D()], (2**16, 2**15, 1), OverflowError, "2147483648 pixels, at most 2147483647"),
+        ([L.UpSampling2D()], (4,), ValueError, r"layer 0 \(UpSampling2D\)"),
+        ([L.UpSampling2D(2**20)], (4, 4, 1), OverflowError, "exceed the limit"),
+        ([L.UpSampling2D(2**40)], (4, 4, 1), OverflowError, "exceed the limit"),
         ([L.Dense(2**39)], (4,), OverflowError, "exceed the limit"),
         ([L.Dense(2**39), L.Dense(2**39)], (1,), OverflowError, "exceed the limit"),
         ([], (2**30, 2**30), OverflowError, "exceed the limit"),
@@ -406,6 +431,7 @@ def test_unfit_thread_counts(n, error):
 
 
 X32 = np.zeros((2, 3), np.float32)
+POOL = {"kind": "MaxPool2D", "kernel_size": (2, 2), "strides": (1, 1)}
 DENSE = {"kind": "Dense", "units": 4, "use_bias": True, "kernel_initializer": "glorot_uniform"}
 
 
@@ -424,6 +450,12 @@ DENSE = {"kind": "Dense", "units": 4, "use_bias": True, "kernel_initializer": "g
         lambda: _core.Network([{"kind": "Reshape", "shape": (1,) * 9}], (3,), 0),
         lambda: _core.Network([{"kind": "Conv2D", "filters": 1, "kernel_size": (1,)}], (3, 3, 1), 0),
         lambda: _core.Network([{"kind": "Conv2D", "filters": 1, "kernel_size": (1, 1)}], (3, 3, 1), 0),
+        lambda: _core.Network([{"kind": "MaxPool2D", "kernel_size": (0, 2), "strides": (1, 1)}], (3, 3, 1), 0),
+        lambda: _core.Network([{"kind": "AvgPool2D", "kernel_size": (2, 2), "strides": (1, 0)}], (3, 3, 1), 0),
+        lambda: _core.Network([{**POOL, "padding": "explicit", "pad": (1, 2)}], (3, 3, 1), 0),
+        lambda: _core.Network([{**POOL, "padding": "explicit", "pad": (-1, 0)}], (3, 3, 1), 0),
+        lambda: _core.Network([{"kind": "UpSampling2D", "size": (0, 1)}], (3, 3, 1), 0),
+        lambda: _core.Network([{"kind": "LayerNorm"}], (3, 3, 1), 0),
         lambda: _core.Network([DENSE], (-3,), 0),
         lambda: _core.Network([DENSE], (3,), -1),
         lambda: _core.Network([DENSE], (3,), 2**64),

@@ -25,12 +25,13 @@ def build(seed: int = 5) -> gm.VAE:
     return gm.VAE(
         encoder=[
             *(L.Conv2D(24, 3, strides=2, padding="same"), L.BatchNorm(), L.LeakyReLU(0.2), L.Dropout(0.2)),
-            *(L.Conv2D(16, 3, padding=1), L.ReLU(), L.Flatten(), L.Dense(40), L.BatchNorm(), L.ReLU()),
+            *(L.Conv2D(16, 3, padding=1), L.ReLU(), L.MaxPool2D(3, 1, "same"), L.LayerNorm(), L.AvgPool2D(2, 1)),
+            *(L.Flatten(), L.Dense(40), L.BatchNorm(), L.ReLU()),
         ],
         decoder=[
             *(L.Dense(5 * 5 * 16), L.Tanh(), L.Dropout(0.1), L.Reshape((5, 5, 16))),
             *(L.Conv2DTranspose(20, 4, strides=2, padding=1), L.BatchNorm(), L.ReLU()),
-            *(L.Conv2DTranspose(1, 3, strides=2, padding="same"), L.Sigmoid()),
+            *(L.UpSampling2D(), L.Conv2DTranspose(1, 3, padding="same"), L.Sigmoid()),
         ],
         input_shape=(20, 20, 1),
         latent_dim=6,
@@ -105,7 +106,10 @@ def test_rows_do_not_depend_on_their_batch(threads: Callable[[int], None], count
 @pytest.mark.parametrize("place", [0, 3, 63])
 def test_rows_do_not_depend_on_their_place(place: int) -> None:
     """A network's output for one sample, alone and anywhere in a batch of 64, larger than any before."""
-    layers = [L.Conv2D(33, 3, padding="same"), L.ReLU(), L.Conv2DTranspose(7, 3, 2), L.Tanh(), L.Flatten(), L.Dense(10)]
+    layers = [
+        *(L.Conv2D(33, 3, padding="same"), L.ReLU(), L.MaxPool2D(3, 2, "same"), L.LayerNorm(), L.UpSampling2D()),
+        *(L.Conv2DTranspose(7, 3, 2), L.Tanh(), L.AvgPool2D(2, 1), L.Flatten(), L.Dense(10)),
+    ]
     net = gm.Network(layers, (9, 7, 3), seed=1)
     x = np.random.default_rng(3).standard_normal((64, 9, 7, 3), np.float32)
     alone = net.forward(x[place : place + 1])

@@ -5,7 +5,8 @@ normal numbers, of deviation s, the derivative is <g, d>, a number of size s |g|
 order with step h must be within BOUND * s |g| of it. s is 1, or a kernel's own deviation. h = 1/32 is wide enough that
 the float32 rounding of the outputs stays below the bound, and the fourth order keeps the curvature below it too.
 Kinks are kept out of reach: every channel that goes into a ReLU has a bias that keeps it on one side of 0, channel by
-channel the other one.
+channel the other one; the values that go into a max pool lie far apart. What goes into a LayerNorm is spread out too:
+its curvature is large where the values of a row are close.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from genmodels import layers as L
 
 STEP, BOUND, DIRECTIONS = 2.0**-5, 1e-3, 5
 BATCH = 6
-RECTIFIERS = (L.ReLU, L.LeakyReLU)
+APART = (L.ReLU, L.LeakyReLU, L.LayerNorm)
+"""Layers before which a bias keeps the channels apart."""
+MAXIMA = (L.MaxPool2D, L.GlobalMaxPool2D)
 
 
 class Function:
@@ -28,7 +31,8 @@ class Function:
         self.rng = np.random.default_rng(seed)
         self.net = gm.Network(layers, input_shape)
         self.r = self.rng.standard_normal((BATCH, *self.net.output_shape), np.float32)
-        self.x = self.off_zero((BATCH, *input_shape))
+        draw = self.far_apart if isinstance(self.net.layers[0], MAXIMA) else self.off_zero
+        self.x = draw((BATCH, *input_shape)) * np.float32(8 if isinstance(self.net.layers[0], L.LayerNorm) else 1)
         for name, weight in self.net.weights.items():
             weight[...] = self.start(name, weight)
 
@@ -40,12 +44,17 @@ class Function:
             return self.rng.uniform(0.6, 0.9, weight.shape)
         if kind == "kernel":
             return weight
-        sides = 6 * (-1.0) ** np.arange(weight.size) if following and isinstance(following[0], RECTIFIERS) else 0
+        sides = 6 * (-1.0) ** np.arange(weight.size) if following and isinstance(following[0], APART) else 0
         return sides + self.rng.uniform(-0.5, 0.5, weight.shape)
 
     def off_zero(self, shape: tuple[int, ...]) -> np.ndarray:
         """Values of both signs, 0.5 to 1.5 from 0."""
         return np.float32(self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape))
+
+    def far_apart(self, shape: tuple[int, ...]) -> np.ndarray:
+        """In no sample two values closer than 1."""
+        ranks = np.tile(np.arange(np.prod(shape[1:])), (shape[0], 1))
+        return np.float32(self.rng.permuted(ranks, axis=1) - ranks.mean()).reshape(shape)
 
     def output(self) -> np.ndarray:
         self.net._core.clock = 0  # the same dropout masks every time
@@ -97,8 +106,22 @@ CONVOLUTIONS = [
     L.Conv2DTranspose(1, (5, 4), strides=(3, 2), padding=(2, 1), output_padding=(2, 0), use_bias=False),
     L.Conv2DTranspose(17, 2, strides=3, padding="same"),
 ]
+POOLS = [
+    L.MaxPool2D(),
+    L.MaxPool2D(3, strides=2, padding="same"),
+    L.MaxPool2D((4, 3), strides=(1, 2), padding=(2, 1)),
+    L.AvgPool2D(),
+    L.AvgPool2D(3, strides=2, padding="same"),
+    L.AvgPool2D((4, 3), strides=(1, 2), padding=(2, 1)),
+    L.AvgPool2D(2, strides=3),
+    L.GlobalMaxPool2D(),
+    L.GlobalAvgPool2D(),
+    L.UpSampling2D(),
+    L.UpSampling2D((1, 3)),
+]
 OTHERS = [
     L.BatchNorm(),
+    L.LayerNorm(),
     L.ReLU(),
     L.LeakyReLU(0.3),
     L.Tanh(),
@@ -106,7 +129,7 @@ OTHERS = [
     L.Dropout(0.4),
     L.Flatten(),
 ]
-FLAT_LAYERS = [L.Dense(13), L.Dense(70, use_bias=False), L.Reshape((2, 4, 5)), L.BatchNorm()]
+FLAT_LAYERS = [L.Dense(13), L.Dense(70, use_bias=False), L.Reshape((2, 4, 5)), L.BatchNorm(), L.LayerNorm(1e-3)]
 STACKS = {
     "discriminator": [
         *(L.Conv2D(12, 3, strides=2, padding="same"), L.LeakyReLU(0.2), L.Dropout(0.3)),
@@ -117,16 +140,20 @@ STACKS = {
         *(L.Reshape((2, 3, 4)), L.Conv2DTranspose(5, 4, strides=2, padding=1, use_bias=False), L.BatchNorm(), L.ReLU()),
         *(L.Conv2DTranspose(2, 3, strides=2, padding="same"), L.Sigmoid()),
     ],
+    "pools": [
+        *(L.Conv2D(12, 3, padding="same"), L.Tanh(), L.AvgPool2D(3, 2, "same"), L.LayerNorm()),
+        *(L.UpSampling2D(), L.Tanh(), L.Conv2D(8, 3, padding=1), L.AvgPool2D(), L.Flatten(), L.Dense(20)),
+    ],
 }
 
 
 def test_every_layer_is_here() -> None:
     """Whoever adds a layer adds its gradient check."""
-    checked = {type(layer) for layer in [*CONVOLUTIONS, *OTHERS, *FLAT_LAYERS]}
+    checked = {type(layer) for layer in [*CONVOLUTIONS, *POOLS, *OTHERS, *FLAT_LAYERS]}
     assert checked == set(L.KINDS.values())
 
 
-@pytest.mark.parametrize("layer", [*CONVOLUTIONS, *OTHERS], ids=repr)
+@pytest.mark.parametrize("layer", [*CONVOLUTIONS, *POOLS, *OTHERS], ids=repr)
 def test_layer_on_images(layer: L.Layer) -> None:
     check(Function([layer], IMAGE))
 
@@ -137,7 +164,9 @@ def test_layer_on_flat_samples(layer: L.Layer) -> None:
 
 
 @pytest.mark.parametrize("activation", [L.ReLU(), L.LeakyReLU(0.3), L.Tanh(), L.Sigmoid()], ids=repr)
-@pytest.mark.parametrize("before", [L.Conv2D(8, 3), L.Conv2DTranspose(8, 3, 2, "same"), L.BatchNorm()], ids=repr)
+@pytest.mark.parametrize(
+    "before", [L.Conv2D(8, 3), L.Conv2DTranspose(8, 3, 2, "same"), L.BatchNorm(), L.LayerNorm()], ids=repr
+)
 def test_activation_joined_to_the_layer_before(before: L.Layer, activation: L.Layer) -> None:
     """The core applies these in the product's last step, and their derivative in the next product's."""
     check(Function([before, activation, L.Conv2D(4, 2)], IMAGE))

@@ -19,6 +19,14 @@ LAYERS = [
     L.Conv2DTranspose(8, 3, strides=2, padding=1, output_padding=1),
     L.Conv2DTranspose(8, 3, padding="same", kernel_initializer="he_normal"),
     L.BatchNorm(0.2, 1e-3),
+    L.LayerNorm(1e-3),
+    L.MaxPool2D(),
+    L.MaxPool2D((3, 2), strides=1, padding="same"),
+    L.AvgPool2D(4, strides=(2, 3), padding=(2, 1)),
+    L.GlobalMaxPool2D(),
+    L.GlobalAvgPool2D(),
+    L.UpSampling2D(),
+    L.UpSampling2D((1, 3)),
     L.ReLU(),
     L.LeakyReLU(0.3),
     L.Tanh(),
@@ -51,11 +59,17 @@ def test_one_number_stands_for_both_axes():
     assert L.Conv2D(8, 3, strides=2, padding=1) == L.Conv2D(8, (3, 3), strides=[2, 2], padding=(1, 1))
     assert L.Conv2D(8, 3) != L.Conv2D(8, 3, padding="same")
     assert L.Dense(np.int64(3)) == L.Dense(3)
+    assert L.MaxPool2D(3, 2, 1) == L.MaxPool2D((3, 3), (2, 2), (1, 1))
+    assert L.UpSampling2D(2) == L.UpSampling2D([2, 2])
 
 
 def test_defaults_are_the_published_ones():
     assert repr(L.BatchNorm()) == "BatchNorm(momentum=0.1, epsilon=1e-05)"
     assert L.LeakyReLU().negative_slope == 0.2
+    assert repr(L.LayerNorm()) == "LayerNorm(epsilon=1e-05)"
+    assert repr(L.MaxPool2D()) == "MaxPool2D(pool_size=(2, 2), strides=None, padding='valid')"
+    assert repr(L.AvgPool2D()) == "AvgPool2D(pool_size=(2, 2), strides=None, padding='valid')"
+    assert repr(L.UpSampling2D()) == "UpSampling2D(size=(2, 2))"
     assert repr(O.Adam()) == "Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-07)"
     assert repr(O.RMSprop()) == "RMSprop(learning_rate=0.001, rho=0.99, momentum=0.0, epsilon=1e-08)"
     assert repr(O.SGD()) == "SGD(learning_rate=0.01, momentum=0.0)"
@@ -89,6 +103,20 @@ def test_defaults_are_the_published_ones():
         (lambda: L.BatchNorm(momentum=1.5), ValueError, "momentum is 1.5"),
         (lambda: L.BatchNorm(epsilon=0), ValueError, "epsilon is 0.0"),
         (lambda: L.BatchNorm(momentum=float("nan")), ValueError, "momentum is nan, must be finite"),
+        (lambda: L.LayerNorm(epsilon=0), ValueError, "epsilon is 0.0"),
+        (lambda: L.LayerNorm(epsilon="1"), TypeError, "epsilon must be a number"),
+        (lambda: L.MaxPool2D(0), ValueError, "pool_size is 0, must be at least 1"),
+        (lambda: L.MaxPool2D((2, 2, 2)), ValueError, r"pool_size is \(2, 2, 2\)"),
+        (lambda: L.MaxPool2D(2.0), TypeError, "pool_size must be an int"),
+        (lambda: L.MaxPool2D(None), TypeError, "pool_size must be an int"),
+        (lambda: L.MaxPool2D(2, strides=0), ValueError, "strides is 0"),
+        (lambda: L.MaxPool2D(2, padding="full"), ValueError, "padding is 'full', must be 'same', 'valid'"),
+        (lambda: L.MaxPool2D(3, padding=2), ValueError, r"padding is \(2, 2\), must be at most half of pool_size"),
+        (lambda: L.AvgPool2D((4, 1), padding=(2, 1)), ValueError, r"must be at most half of pool_size \(4, 1\)"),
+        (lambda: L.AvgPool2D(2, padding=-1), ValueError, "padding is -1, must be at least 0"),
+        (lambda: L.AvgPool2D(2, strides=2.5), TypeError, "strides must be an int"),
+        (lambda: L.UpSampling2D(0), ValueError, "size is 0, must be at least 1"),
+        (lambda: L.UpSampling2D("2"), TypeError, "size must be an int"),
         (lambda: L.LeakyReLU(-0.1), ValueError, "negative_slope is -0.1"),
         (lambda: L.LeakyReLU("0.1"), TypeError, "negative_slope must be a number"),
         (lambda: L.Dropout(1.0), ValueError, "rate is 1.0"),

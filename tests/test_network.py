@@ -60,13 +60,21 @@ def test_names_shapes_and_counts():
         (L.Conv2DTranspose(1, 4, strides=1, padding="valid"), 1, 4),
         (L.Conv2DTranspose(1, 3, strides=2, padding=1, output_padding=1), 7, 14),
         (L.Conv2DTranspose(1, 2, strides=3, padding="same"), 4, 12),
+        (L.MaxPool2D(), 7, 3),
+        (L.MaxPool2D(3, padding="same"), 7, 3),
+        (L.MaxPool2D(3, strides=2, padding=1), 7, 4),
+        (L.MaxPool2D(100, strides=1, padding=50), 7, 8),
+        (L.AvgPool2D(3, strides=1), 7, 5),
+        (L.AvgPool2D(2, strides=4, padding="same"), 9, 3),
+        (L.UpSampling2D(3), 7, 21),
     ],
     ids=repr,
 )
-def test_sizes_of_convolutions(layer, size, expected):
+def test_sizes_of_convolutions_and_pools(layer, size, expected):
     net = gm.Network([layer], input_shape=(size, size, 2))
-    assert net.output_shape == (expected, expected, 1)
-    assert net.forward(images(1, (size, size, 2))).shape == (1, expected, expected, 1)
+    channels = getattr(layer, "filters", 2)
+    assert net.output_shape == (expected, expected, channels)
+    assert net.forward(images(1, (size, size, 2))).shape == (1, expected, expected, channels)
 
 
 def test_summary_is_a_table_and_prints_nothing(capsys):
@@ -235,6 +243,39 @@ def test_batch_norm_moves_its_statistics_in_training_alone():
     np.testing.assert_allclose(net.weights["0.moving_var"], [0.9 + 0.1 * 2, 0.9 + 0.1 * 200], rtol=1e-6)
 
 
+def test_pools_follow_their_definitions():
+    x = np.array([[1, 5, 2], [5, 0, -3], [-1, -1, -2]], np.float32).reshape(1, 3, 3, 1)
+
+    def pooled(layer):
+        return gm.Network([layer], (3, 3, 1)).forward(x)[0, ..., 0].tolist()
+
+    assert pooled(L.MaxPool2D(2, 1)) == [[5, 5], [5, 0]]
+    assert pooled(L.MaxPool2D(2, padding="same")) == [[5, 2], [-1, -2]]
+    assert pooled(L.MaxPool2D(2, padding=1)) == [[1, 5], [5, 0]]
+    assert pooled(L.AvgPool2D(2, padding="same")) == [[2.75, -0.5], [-1, -2]]
+    assert pooled(L.AvgPool2D(2, padding=1)) == [[1, 3.5], [2, -1.5]]
+    assert gm.Network([L.GlobalMaxPool2D()], (3, 3, 1)).forward(x).tolist() == [[5]]
+    assert gm.Network([L.GlobalAvgPool2D()], (3, 3, 1)).forward(x)[0, 0] == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(pooled(L.UpSampling2D((2, 1))), x[0, ..., 0].repeat(2, axis=0))
+
+
+@pytest.mark.parametrize("layer", [L.MaxPool2D(3), L.GlobalMaxPool2D()], ids=repr)
+def test_the_gradient_of_a_largest_value_goes_to_the_first_of_equals(layer):
+    net = gm.Network([layer], (3, 3, 1))
+    x = np.array([[1, 5, 2], [5, 0, -3], [5, -1, -2]], np.float32).reshape(1, 3, 3, 1)
+    y = net.forward(x, training=True)
+    np.testing.assert_array_equal(net.backward(np.full_like(y, 7)).reshape(3, 3), [[0, 7, 0], [0, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("layer", [L.MaxPool2D(), L.AvgPool2D(), L.GlobalMaxPool2D(), L.GlobalAvgPool2D()], ids=repr)
+@pytest.mark.parametrize("place", range(4))
+def test_pools_let_a_nan_through(layer, place):
+    x = np.ones((1, 2, 2, 3), np.float32)
+    x[0, place // 2, place % 2, 1] = np.nan
+    y = gm.Network([layer], (2, 2, 3)).forward(x)
+    assert np.isnan(y).reshape(3).tolist() == [False, True, False]
+
+
 def test_dropout_drops_in_training_alone_and_never_the_same_twice():
     net = gm.Network([L.Dropout(0.25)], input_shape=(1000,))
     x = np.ones((4, 1000), np.float32)
@@ -320,6 +361,9 @@ def test_layers_are_described_as_they_are_written():
         L.Dense(3, use_bias=False),
         L.Dropout(0.25),
         L.BatchNorm(),
+        L.MaxPool2D(3, 2, "same"),
+        L.AvgPool2D((4, 2), padding=1),
+        L.UpSampling2D(),
     ]
     texts = [
         "Conv2D(4, (3, 1), padding=1)",
@@ -327,6 +371,9 @@ def test_layers_are_described_as_they_are_written():
         "Dense(3, use_bias=False)",
         "Dropout(0.25)",
         "BatchNorm()",
+        "MaxPool2D(pool_size=3, strides=2, padding='same')",
+        "AvgPool2D(pool_size=(4, 2), padding=1)",
+        "UpSampling2D()",
     ]
     assert [described(layer) for layer in layers] == texts
     assert [eval(f"L.{text}") for text in texts] == layers

@@ -143,7 +143,7 @@ class TestHistory:
 
     def test_draws_every_loss_over_the_epochs(self, ax):
         assert gm.plot.history(self.losses, ax=ax) is ax
-        lines = {line.get_label(): line for line in ax.lines}
+        lines = {line.get_gid(): line for line in ax.lines}
         assert set(lines) == {"loss", "kl", "val_loss"}
         assert list(lines["kl"].get_xdata()) == [1, 2, 3]
         assert list(lines["kl"].get_ydata()) == [0.1, 0.2, 0.3]
@@ -153,7 +153,7 @@ class TestHistory:
     def test_takes_the_history_of_a_fit(self, x, ax):
         history = a_vae().fit(x, epochs=2, batch_size=16, verbose="silent")
         gm.plot.history(history, ax=ax)
-        lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+        lines = {line.get_gid(): list(line.get_ydata()) for line in ax.lines}
         assert lines == {name: history[name] for name in ("loss", "reconstruction", "kl")}
 
     def test_is_logarithmic_only_where_it_helps_and_can_be(self, ax):
@@ -163,9 +163,66 @@ class TestHistory:
 
     def test_keys_choose(self, ax):
         gm.plot.history(self.losses, ax=ax, keys=["kl"])
-        assert [line.get_label() for line in ax.lines] == ["kl"]
+        assert [line.get_gid() for line in ax.lines] == ["kl"]
         with pytest.raises(ValueError, match=r"no 'fd'; it has loss, kl"):
             gm.plot.history(self.losses, keys=["fd"])
+
+    def test_labels_say_what_the_terms_mean(self, ax):
+        names = ("kl", "reconstruction", "discriminator_loss", "wasserstein", "val_wasserstein", "my_term")
+        gm.plot.history({name: [2.0, 1.0] for name in (*names, "learning_rate", "seconds")}, ax=ax)
+        labels = {line.get_gid(): line.get_label() for line in ax.lines}
+        assert labels == {
+            "kl": "KL divergence (nats)",
+            "reconstruction": "reconstruction (nats)",
+            "discriminator_loss": "discriminator loss",
+            "wasserstein": "critic's estimate of the Wasserstein distance",
+            "val_wasserstein": "critic's estimate of the Wasserstein distance, validation",
+            "my_term": "my term",
+        }
+        assert ax.get_ylabel() == "loss"
+
+    @pytest.mark.parametrize(
+        ("keys", "expected"),
+        [
+            (["kl", "reconstruction"], "nats an image"),
+            (["wasserstein"], "distance"),
+            (["loss"], "loss"),
+            (["my_term"], "my term"),
+            (["loss", "kl"], "loss"),
+        ],
+    )
+    def test_the_axis_is_that_of_its_terms(self, keys, expected, ax):
+        gm.plot.history({key: [1.0] for key in keys}, ax=ax)
+        assert ax.get_ylabel() == expected
+        assert ax.get_xlabel() == "epoch"
+
+    def test_by_step(self, x, ax):
+        history = a_vae().fit(x, epochs=3, batch_size=16, verbose="silent")
+        gm.plot.history(history, ax=ax, keys=["loss"], by="step")
+        (line,) = ax.lines
+        assert list(line.get_ydata()) == history.steps["loss"]
+        assert list(line.get_xdata()) == list(range(1, 10))
+        assert ax.get_xlabel() == "step"
+
+    def test_many_steps_are_a_pale_line_under_their_running_mean(self, ax):
+        y = np.random.default_rng(0).normal(10, 1, 1000)
+        y[500] = np.nan
+        gm.plot.history({"loss": y}, ax=ax, by="step")
+        raw, mean = ax.lines
+        assert (raw.get_gid(), mean.get_gid()) == ("loss", "loss:mean")
+        assert np.array_equal(raw.get_ydata(), y, equal_nan=True)
+        smooth = mean.get_ydata()
+        assert smooth[300] == pytest.approx(y[290:311].mean())
+        assert smooth[500] == pytest.approx(np.nanmean(y[490:511]))
+        assert smooth[0] == pytest.approx(y[:11].mean())
+        assert smooth[-1] == pytest.approx(y[-11:].mean())
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["loss"]
+
+    def test_refuses_other_axes(self):
+        with pytest.raises(ValueError, match="'epoch', 'step'"):
+            gm.plot.history(self.losses, by="time")
+        with pytest.raises(ValueError, match="no step yet"):
+            gm.plot.history(a_vae().history, by="step")
 
     def test_refuses_an_empty_history(self):
         with pytest.raises(ValueError, match="no epoch"):

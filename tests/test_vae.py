@@ -170,6 +170,40 @@ def test_sample_with_a_seed_is_a_prefix_and_leaves_the_streams():
     assert vae._counters()["sample"] > counters["sample"]
 
 
+def test_sample_near_draws_around_the_encodings():
+    vae, x = build(), data(4)
+    mean, logvar = vae.encode(x)
+    noise = vae._core.prior(10, 7)
+    turn = np.arange(10) % 4
+    expected = vae.decode(mean[turn] + 0.5 * np.exp(logvar[turn] / 2) * noise)
+    assert np.array_equal(vae.sample_near(x, 10, spread=0.5, seed=7), expected)
+    assert np.array_equal(vae.sample_near(x, 3, spread=0.5, seed=7), expected[:3])
+    assert np.array_equal(vae.sample_near(x, spread=0.5, seed=7), expected[:4])
+    assert np.array_equal(vae.sample_near(x, 10, spread=0.0), vae.reconstruct(x)[turn])
+    assert not np.array_equal(vae.sample_near(x), vae.sample_near(x))
+
+
+def test_sample_near_of_a_conditional_model_takes_the_images_labels():
+    vae, x, y = build(classes=3), data(4), np.array([0, 2, 1, 1])
+    mean, logvar = vae.encode(x, y)
+    turn = np.arange(6) % 4
+    expected = vae.decode(mean[turn] + np.exp(logvar[turn] / 2) * vae._core.prior(6, 1), y[turn])
+    assert np.array_equal(vae.sample_near(x, 6, labels=y, seed=1), expected)
+    assert np.array_equal(vae.sample_near(x, 2, labels=y, seed=1), expected[:2])
+
+
+def test_sample_near_with_a_seed_or_a_failure_leaves_the_streams():
+    vae, x = build(), data(4)
+    before = vae._core.streams
+    vae.sample_near(x, 9, seed=1)
+    for arguments in ({"spread": 1e39}, {"n": 2**39}):
+        with pytest.raises((ValueError, MemoryError, OverflowError)):
+            vae.sample_near(x, **arguments)
+    assert vae._core.streams == before
+    vae.sample_near(x)
+    assert vae._core.streams != before
+
+
 def test_sample_of_many_has_the_prefix_too():
     vae = build()
     vae.train_step(data(5))  # a small plan: many pieces

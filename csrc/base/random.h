@@ -21,6 +21,8 @@ typedef enum gm_stream {
     GM_STREAM_NOISE = 3,   /* latent noise while training */
     GM_STREAM_SAMPLE = 4,  /* latent noise of sample() */
     GM_STREAM_SHUFFLE = 5, /* order of the training images */
+    GM_STREAM_MIX = 6,     /* places between real and generated images */
+    GM_STREAM_AUGMENT = 7, /* their shifts and flips (genmodels/augmentation.py) */
 } gm_stream;
 
 /* The bijection itself: out = Philox4x32-10(counter, key). */

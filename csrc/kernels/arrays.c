@@ -196,3 +196,33 @@ void gm_sgd(const gm_update *step, int64_t n, const float *g, float *p, float *b
     update_call call = {cut_evenly(n), step, g, p, b, NULL};
     gm_parallel_for(cut_count(call.cut), sgd_piece, &call);
 }
+
+/* ---- Weights ---- */
+
+typedef struct weights_call {
+    cut cut;
+    float number;
+    const float *from;
+    float *to;
+} weights_call;
+
+static void clip_piece(void *context, int64_t index) {
+    const weights_call *call = context;
+    gm_kernels_active()->clip(call->number, cut_length(call->cut, index), call->to + cut_start(call->cut, index));
+}
+
+void gm_clip(float bound, int64_t n, float *x) {
+    weights_call call = {cut_evenly(n), bound, NULL, x};
+    gm_parallel_for(cut_count(call.cut), clip_piece, &call);
+}
+
+static void moving_average_piece(void *context, int64_t index) {
+    const weights_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    gm_kernels_active()->moving_average(call->number, length, call->from + at, call->to + at);
+}
+
+void gm_moving_average(float decay, int64_t n, const float *x, float *mean) {
+    weights_call call = {cut_evenly(n), decay, x, mean};
+    gm_parallel_for(cut_count(call.cut), moving_average_piece, &call);
+}

@@ -25,6 +25,11 @@ void gm_adam(const gm_update *step, int64_t n, const float *g, float *p, float *
 void gm_rmsprop(const gm_update *step, int64_t n, const float *g, float *p, float *v, float *b);
 void gm_sgd(const gm_update *step, int64_t n, const float *g, float *p, float *b);
 
+/* x (n) held to [-bound, bound]. */
+void gm_clip(float bound, int64_t n, float *x);
+/* mean (n) = decay * mean + (1 - decay) * x. */
+void gm_moving_average(float decay, int64_t n, const float *x, float *mean);
+
 /* ---- Arrays (rows, C), a statistic a channel ---- */
 
 /* How such an array is cut. Narrow rows are joined `repeat` at a time to rows of `width` floats, which fill vectors;

@@ -26,6 +26,11 @@ typedef struct gm_conv {
     int64_t pad_top, pad_left; /* zeros before the first row and column; those behind follow from P, Q */
 } gm_conv;
 
+/* A dense layer, C values to K, as such a geometry. */
+static inline gm_conv gm_conv_of_pixels(int64_t C, int64_t K) {
+    return (gm_conv){.H = 1, .W = 1, .C = C, .P = 1, .Q = 1, .K = K, .R = 1, .S = 1, .stride_h = 1, .stride_w = 1};
+}
+
 /* What is done to a finished output value before it is stored: out = gate' * act(sum + bias). */
 typedef struct gm_epilogue {
     const float *bias; /* (output channels) or NULL */

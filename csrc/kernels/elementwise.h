@@ -68,6 +68,12 @@ enum { GM_DROPOUT_GROUP = 256 };
     /* One step of p (n) along g (n) with its state; formulas in network/optimizer.c. */                                 \
     X(void, adam, (const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v))                      \
     X(void, rmsprop, (const gm_update *step, int64_t n, const float *g, float *p, float *v, float *b))                   \
-    X(void, sgd, (const gm_update *step, int64_t n, const float *g, float *p, float *b))
+    X(void, sgd, (const gm_update *step, int64_t n, const float *g, float *p, float *b))                                 \
+    /* x[i] held to [-bound, bound]. */                                                                                  \
+    X(void, clip, (float bound, int64_t n, float *x))                                                                    \
+    /* mean[i] = decay * mean[i] + (1 - decay) * x[i]. */                                                                \
+    X(void, moving_average, (float decay, int64_t n, const float *x, float *mean))                                       \
+    /* out[i] = y[i] + e * (x[i] - y[i]): exact where x[i] = y[i]. */                                                    \
+    X(void, interpolate, (float e, int64_t n, const float *x, const float *y, float *out))
 
 #endif

@@ -363,3 +363,23 @@ static void sgd(const gm_update *step, int64_t n, const float *g, float *p, floa
         v_put(p + i, v_sub(v_take(p + i, left), v_mul(rate, move)), left);
     }
 }
+
+/* ---- Weights and images in between ---- */
+
+static void clip(float bound, int64_t n, float *x) {
+    for (int64_t i = 0; i < n; i += VL)
+        v_put(x + i, v_max(v_set1(-bound), v_min(v_set1(bound), v_take(x + i, n - i))), n - i);
+}
+
+static void moving_average(float decay, int64_t n, const float *x, float *mean) {
+    const vf old = v_set1(decay), fresh = v_set1(1.0f - decay);
+    for (int64_t i = 0; i < n; i += VL)
+        v_put(mean + i, v_fma(old, v_take(mean + i, n - i), v_mul(fresh, v_take(x + i, n - i))), n - i);
+}
+
+static void interpolate(float e, int64_t n, const float *x, const float *y, float *out) {
+    for (int64_t i = 0; i < n; i += VL) {
+        vf from = v_take(y + i, n - i), way = v_sub(v_take(x + i, n - i), from);
+        v_put(out + i, v_fma(v_set1(e), way, from), n - i);
+    }
+}

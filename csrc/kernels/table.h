@@ -11,12 +11,18 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "kernels/elementwise.h"
+#include "kernels/layernorm.h"
+#include "kernels/pool.h"
+#include "kernels/recurrent.h"
 #include "kernels/tiles.h"
 
 /* X(return type, name, (parameters)) */
 #define GM_KERNELS(X)                                                                                                  \
     GM_TILE_KERNELS(X)                                                                                                 \
-    GM_ELEMENTWISE_KERNELS(X)
+    GM_ELEMENTWISE_KERNELS(X)                                                                                          \
+    GM_LAYERNORM_KERNELS(X)                                                                                            \
+    GM_POOL_KERNELS(X)                                                                                                 \
+    GM_RECURRENT_KERNELS(X)
 
 typedef struct gm_kernels {
     gm_tile_sizes tile;

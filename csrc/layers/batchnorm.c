@@ -121,8 +121,10 @@ static void backward(gm_layer *layer, const gm_pass *pass) {
         double inverse = 1 / sqrt(batch.variance[c] + (double)layer->config.epsilon);
         double product = (s.second[c] - rest * s.first[c]) * inverse; /* sum of dy * x^ */
         double scale = (double)gamma->value[c] * inverse;
-        beta->gradient[c] += (float)s.first[c];
-        gamma->gradient[c] += (float)product;
+        if (!pass->frozen) {
+            beta->gradient[c] += (float)s.first[c];
+            gamma->gradient[c] += (float)product;
+        }
         s.a[c] = (float)scale;
         s.b[c] = (float)(-scale * inverse * product / count);
         s.c[c] = (float)(-scale * s.first[c] / count - (double)s.b[c] * rest);

@@ -18,8 +18,11 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 const gm_layer_ops gm_conv2d_ops = {
     .name = "Conv2D",
     .resolve = resolve,
+    .saved = gm_product_saved,
     .workspace = gm_product_workspace,
     .forward = gm_product_forward,
     .backward = gm_product_backward,
+    .tangent = gm_product_tangent,
+    .commit = gm_product_commit,
     .applies_act = true,
 };

@@ -1,5 +1,7 @@
 /* Transposed 2-D convolution: the adjoint of a convolution, whose map is the input and whose image is the output;
  * x (N, P, Q, K), kernel (kh, kw, C, K), y (N, H, W, C). */
+#include <stddef.h>
+
 #include "layers/ops.h"
 #include "layers/product.h"
 
@@ -51,24 +53,41 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 
 static void forward(gm_layer *layer, const gm_pass *pass) {
     gm_epilogue epilogue = gm_product_forward_epilogue(layer, pass);
-    gm_conv_backward_data(&layer->conv, pass->N, pass->x, layer->parameter[0].value, pass->y, &epilogue,
+    gm_conv_backward_data(&layer->conv, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue,
                           pass->workspace);
 }
 
+static void add_kernel_gradient(gm_layer *layer, const gm_pass *pass) {
+    float *gradient = gm_product_gradient_begin(layer, pass);
+    gm_conv_backward_weights(&layer->conv, pass->N, pass->dy, pass->x, gradient, pass->workspace);
+    gm_product_gradient_end(layer, pass);
+}
+
 static void backward(gm_layer *layer, const gm_pass *pass) {
-    const gm_parameter *kernel = &layer->parameter[0];
-    gm_product_backward_bias(layer, pass);
-    gm_conv_backward_weights(&layer->conv, pass->N, pass->dy, pass->x, kernel->gradient, pass->workspace);
+    if (!pass->frozen) {
+        gm_product_backward_bias(layer, pass);
+        add_kernel_gradient(layer, pass);
+    }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);
-    gm_conv_forward(&layer->conv, pass->N, pass->dy, kernel->value, pass->dx, &epilogue, pass->workspace);
+    gm_conv_forward(&layer->conv, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue,
+                    pass->workspace);
+}
+
+static void tangent(gm_layer *layer, const gm_pass *pass) {
+    add_kernel_gradient(layer, pass);
+    gm_conv_backward_data(&layer->conv, pass->N, pass->x, gm_product_kernel_in_use(layer, pass), pass->y, NULL,
+                          pass->workspace);
 }
 
 const gm_layer_ops gm_conv2d_transpose_ops = {
     .name = "Conv2DTranspose",
     .resolve = resolve,
+    .saved = gm_product_saved,
     .workspace = gm_product_workspace,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .commit = gm_product_commit,
     .applies_act = true,
 };

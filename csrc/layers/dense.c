@@ -11,16 +11,18 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
     GM_REQUIRE(units >= 1, error, GM_VALUE_ERROR, GM_LAYER "units is %" PRId64 ", must be at least 1",
                GM_LAYER_ARGUMENTS(layer), units);
     layer->out = (gm_shape){1, {units}};
-    layer->conv =
-        (gm_conv){.H = 1, .W = 1, .C = in, .P = 1, .Q = 1, .K = units, .R = 1, .S = 1, .stride_h = 1, .stride_w = 1};
+    layer->conv = gm_conv_of_pixels(in, units);
     return gm_product_add_parameters(layer, (gm_shape){2, {in, units}}, units, error);
 }
 
 const gm_layer_ops gm_dense_ops = {
     .name = "Dense",
     .resolve = resolve,
+    .saved = gm_product_saved,
     .workspace = gm_product_workspace,
     .forward = gm_product_forward,
     .backward = gm_product_backward,
+    .tangent = gm_product_tangent,
+    .commit = gm_product_commit,
     .applies_act = true,
 };

@@ -30,10 +30,15 @@ static void backward(gm_layer *layer, const gm_pass *pass) {
     gm_dropout_backward(layer->config.rate, pass->N * layer->in_size, (const uint8_t *)pass->saved, pass->dy, pass->dx);
 }
 
+static void tangent(gm_layer *layer, const gm_pass *pass) {
+    gm_dropout_backward(layer->config.rate, pass->N * layer->in_size, (const uint8_t *)pass->saved, pass->x, pass->y);
+}
+
 const gm_layer_ops gm_dropout_ops = {
     .name = "Dropout",
     .resolve = resolve,
     .saved = saved,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
 };

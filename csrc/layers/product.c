@@ -1,8 +1,11 @@
 #include "layers/product.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/arrays.h"
+#include "kernels/spectral.h"
+#include "layers/ops.h"
 
 enum { KERNEL, BIAS };
 
@@ -13,8 +16,11 @@ gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t ch
     GM_TRY(gm_shape_size(&kernel, &elements, layer->ops->name, error)); /* so the fans cannot overflow */
     GM_TRY(gm_layer_add_parameter(layer, "kernel", kernel, true, layer->config.kernel_initializer,
                                   window * kernel.dim[kernel.rank - 2], window * kernel.dim[kernel.rank - 1], error));
-    if (!layer->config.use_bias) return GM_OK;
-    return gm_layer_add_parameter(layer, "bias", (gm_shape){1, {channels}}, true, GM_INIT_ZEROS, 0, 0, error);
+    gm_shape by_channel = {1, {channels}};
+    if (layer->config.use_bias)
+        GM_TRY(gm_layer_add_parameter(layer, "bias", by_channel, true, GM_INIT_ZEROS, 0, 0, error));
+    if (!layer->config.spectral_norm) return GM_OK;
+    return gm_layer_add_parameter(layer, "u", by_channel, false, GM_INIT_ORTHOGONAL, 1, 0, error);
 }
 
 static int64_t output_channels(const gm_layer *layer) { return layer->out.dim[layer->out.rank - 1]; }
@@ -26,6 +32,68 @@ int64_t gm_product_workspace(const gm_layer *layer, int64_t N) {
     int64_t sums = gm_channels_workspace(output_rows(layer, N), output_channels(layer));
     return product > sums ? product : sums;
 }
+
+/* ---- The kernel in use ---- */
+
+/* The places of `saved`: u, v and sigma in double, then the normalised kernel and its gradient. */
+typedef struct normalised {
+    gm_spectral norm;
+    float *kernel, *gradient;
+} normalised;
+
+enum { FLOATS_A_DOUBLE = sizeof(double) / sizeof(float) };
+
+static normalised normalised_in(const gm_layer *layer, float *memory) {
+    const gm_parameter *kernel = &layer->parameter[KERNEL];
+    bool transposed = layer->ops == &gm_conv2d_transpose_ops; /* its last axis is the input's */
+    int64_t O = output_channels(layer), B = transposed ? kernel->shape.dim[kernel->shape.rank - 1] : 1;
+    int64_t A = kernel->count / (O * B), doubles = O + A * B + 1;
+    double *u = (double *)(void *)memory;
+    float *rest = memory + doubles * FLOATS_A_DOUBLE;
+    return (normalised){{A, O, B, u, u + O, u + O + A * B}, rest, rest + kernel->count};
+}
+
+int64_t gm_product_saved(const gm_layer *layer, int64_t N) {
+    (void)N;
+    if (!layer->config.spectral_norm) return 0;
+    int64_t kernel = layer->parameter[KERNEL].count, O = output_channels(layer);
+    return (O + kernel / O + 1) * FLOATS_A_DOUBLE + 2 * kernel;
+}
+
+static gm_parameter *singular_vector(gm_layer *layer) { return &layer->parameter[layer->parameter_count - 1]; }
+
+void gm_product_commit(gm_layer *layer, const gm_pass *pass) {
+    if (!layer->config.spectral_norm) return;
+    normalised n = normalised_in(layer, pass->saved);
+    gm_spectral_commit(&n.norm, singular_vector(layer)->value);
+}
+
+const float *gm_product_kernel(gm_layer *layer, const gm_pass *pass) {
+    const float *kernel = layer->parameter[KERNEL].value;
+    if (!layer->config.spectral_norm) return kernel;
+    normalised n = normalised_in(layer, pass->saved);
+    gm_spectral_normalise(&n.norm, kernel, singular_vector(layer)->value, pass->training, n.kernel);
+    return n.kernel;
+}
+
+const float *gm_product_kernel_in_use(const gm_layer *layer, const gm_pass *pass) {
+    return layer->config.spectral_norm ? normalised_in(layer, pass->saved).kernel : layer->parameter[KERNEL].value;
+}
+
+float *gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass) {
+    if (!layer->config.spectral_norm) return layer->parameter[KERNEL].gradient;
+    float *gradient = normalised_in(layer, pass->saved).gradient;
+    memset(gradient, 0, (size_t)layer->parameter[KERNEL].count * sizeof *gradient);
+    return gradient;
+}
+
+void gm_product_gradient_end(gm_layer *layer, const gm_pass *pass) {
+    if (!layer->config.spectral_norm) return;
+    normalised n = normalised_in(layer, pass->saved);
+    gm_spectral_backward(&n.norm, n.kernel, n.gradient, layer->parameter[KERNEL].gradient);
+}
+
+/* ---- Passes ---- */
 
 gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass) {
     return (gm_epilogue){.bias = layer->config.use_bias ? layer->parameter[BIAS].value : NULL, .act = pass->act};
@@ -43,17 +111,31 @@ void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass) {
 
 void gm_product_forward(gm_layer *layer, const gm_pass *pass) {
     gm_epilogue epilogue = gm_product_forward_epilogue(layer, pass);
-    gm_conv_forward(&layer->conv, pass->N, pass->x, layer->parameter[KERNEL].value, pass->y, &epilogue,
+    gm_conv_forward(&layer->conv, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue,
                     pass->workspace);
 }
 
+static void add_kernel_gradient(gm_layer *layer, const gm_pass *pass) {
+    float *gradient = gm_product_gradient_begin(layer, pass);
+    gm_conv_backward_weights(&layer->conv, pass->N, pass->x, pass->dy, gradient, pass->workspace);
+    gm_product_gradient_end(layer, pass);
+}
+
 void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
-    const gm_parameter *kernel = &layer->parameter[KERNEL];
-    gm_product_backward_bias(layer, pass);
-    gm_conv_backward_weights(&layer->conv, pass->N, pass->x, pass->dy, kernel->gradient, pass->workspace);
+    if (!pass->frozen) {
+        gm_product_backward_bias(layer, pass);
+        add_kernel_gradient(layer, pass);
+    }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);
-    gm_conv_backward_data(&layer->conv, pass->N, pass->dy, kernel->value, pass->dx, &epilogue, pass->workspace);
+    gm_conv_backward_data(&layer->conv, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue,
+                          pass->workspace);
+}
+
+void gm_product_tangent(gm_layer *layer, const gm_pass *pass) {
+    add_kernel_gradient(layer, pass);
+    gm_conv_forward(&layer->conv, pass->N, pass->x, gm_product_kernel_in_use(layer, pass), pass->y, NULL,
+                    pass->workspace);
 }
 
 /* ---- Windows ---- */
@@ -70,18 +152,28 @@ static gm_status check_pair(const gm_layer *layer, const char *name, const int64
     return GM_OK;
 }
 
-gm_status gm_window_check(const gm_layer *layer, gm_error *error) {
-    const gm_layer_config *config = &layer->config;
+gm_status gm_image_check(const gm_layer *layer, gm_error *error) {
     char text[GM_SHAPE_TEXT];
     GM_REQUIRE(layer->in.rank == 3, error, GM_VALUE_ERROR,
                GM_LAYER "input %s must have 3 dimensions: rows, columns, channels (add Reshape before it)",
                GM_LAYER_ARGUMENTS(layer), gm_shape_text(&layer->in, text));
-    GM_REQUIRE(config->filters >= 1, error, GM_VALUE_ERROR, GM_LAYER "filters is %" PRId64 ", must be at least 1",
-               GM_LAYER_ARGUMENTS(layer), config->filters);
-    GM_TRY(check_pair(layer, "kernel_size", config->kernel_size, 1, LARGEST_WINDOW, error));
-    GM_TRY(check_pair(layer, "strides", config->strides, 1, LARGEST_WINDOW, error));
+    return GM_OK;
+}
+
+gm_status gm_window_check_sizes(const gm_layer *layer, const char *name, int64_t largest, gm_error *error) {
+    const gm_layer_config *config = &layer->config;
+    GM_TRY(gm_image_check(layer, error));
+    GM_TRY(check_pair(layer, name, config->kernel_size, 1, largest, error));
+    GM_TRY(check_pair(layer, "strides", config->strides, 1, largest, error));
     if (config->padding == GM_PADDING_EXPLICIT)
         GM_TRY(check_pair(layer, "padding", config->pad, 0, LARGEST_PADDING, error));
+    return GM_OK;
+}
+
+gm_status gm_window_check(const gm_layer *layer, gm_error *error) {
+    GM_TRY(gm_window_check_sizes(layer, "kernel_size", LARGEST_WINDOW, error));
+    GM_REQUIRE(layer->config.filters >= 1, error, GM_VALUE_ERROR, GM_LAYER "filters is %" PRId64 ", must be at least 1",
+               GM_LAYER_ARGUMENTS(layer), layer->config.filters);
     return GM_OK;
 }
 
@@ -98,7 +190,7 @@ gm_status gm_window_axis(const gm_layer *layer, int axis, int64_t in, int64_t *o
     const int64_t *pad = config->padding == GM_PADDING_EXPLICIT ? config->pad : none;
     int64_t padded[2] = {layer->in.dim[0] + 2 * pad[0], layer->in.dim[1] + 2 * pad[1]};
     GM_REQUIRE(k <= padded[axis], error, GM_VALUE_ERROR,
-               GM_LAYER "kernel_size (%" PRId64 ", %" PRId64 ") exceeds the padded input (%" PRId64 ", %" PRId64 ")",
+               GM_LAYER "the window (%" PRId64 ", %" PRId64 ") exceeds the padded input (%" PRId64 ", %" PRId64 ")",
                GM_LAYER_ARGUMENTS(layer), config->kernel_size[0], config->kernel_size[1], padded[0], padded[1]);
     *before = pad[axis];
     *out = (padded[axis] - k) / stride + 1;

@@ -1,15 +1,30 @@
-/* What Dense, Conv2D and Conv2DTranspose share: a kernel, perhaps a bias, and a product with the kernel. */
+/* What Dense, Conv2D and Conv2DTranspose share: a kernel, perhaps a bias, and a product with the kernel.
+ *
+ * With spectral_norm the product is not with the parameter but with the kernel divided by its largest singular value.
+ * Each training forward has its own; `saved` keeps it, with what its backward needs. */
 #ifndef GM_LAYERS_PRODUCT_H
 #define GM_LAYERS_PRODUCT_H
 
 #include "layers/layer.h"
 
-/* Appends "kernel" of this shape and, where the layer has one, "bias" (channels). The fans are Keras's: the last axis
- * but one and the last axis, times the window. */
+/* Appends "kernel" of this shape, where the layer has one "bias" (channels), and with spectral_norm "u" (channels). The
+ * fans are Keras's: the last axis but one and the last axis, times the window. */
 gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error);
 
 /* Workspace for the product and for the sums of the bias gradient. */
 int64_t gm_product_workspace(const gm_layer *layer, int64_t N);
+
+/* What spectral_norm keeps from a forward; 0 without it. */
+int64_t gm_product_saved(const gm_layer *layer, int64_t N);
+void gm_product_commit(gm_layer *layer, const gm_pass *pass);
+
+/* The kernel of a forward pass, and afterwards that of the last forward: the parameter, or its normalised form. */
+const float *gm_product_kernel(gm_layer *layer, const gm_pass *pass);
+const float *gm_product_kernel_in_use(const gm_layer *layer, const gm_pass *pass);
+
+/* Where to add the gradient of the kernel in use; the end carries it on to the parameter's. */
+float *gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass);
+void gm_product_gradient_end(gm_layer *layer, const gm_pass *pass);
 
 /* Epilogues: bias and the next activation forward, the gate of the activation before backward. */
 gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass);
@@ -21,8 +36,15 @@ void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass);
 /* The passes of a product from image to map: Dense and Conv2D. */
 void gm_product_forward(gm_layer *layer, const gm_pass *pass);
 void gm_product_backward(gm_layer *layer, const gm_pass *pass);
+void gm_product_tangent(gm_layer *layer, const gm_pass *pass);
 
-/* Kernel size, strides, padding and filters within their bounds, input of rank 3. */
+/* An input of rank 3. */
+gm_status gm_image_check(const gm_layer *layer, gm_error *error);
+
+/* Besides, the window (the user's `name` for kernel_size) and strides 1 to `largest`, padding within its bounds. */
+gm_status gm_window_check_sizes(const gm_layer *layer, const char *name, int64_t largest, gm_error *error);
+
+/* Besides, what a convolution needs: filters, and a kernel its product can take. */
 gm_status gm_window_check(const gm_layer *layer, gm_error *error);
 
 /* One axis of a convolution, 0 rows and 1 columns: `in` places -> *out places, *before zeros ahead of the first. `in`

@@ -10,6 +10,7 @@
 #include "kernels/arrays.h"
 #include "kernels/latent.h"
 #include "kernels/table.h"
+#include "models/checks.h"
 
 enum { ENCODER, HEAD, DECODER, NETWORKS };
 enum { PIECE = 128 }; /* images at a time where any number may come */
@@ -41,24 +42,8 @@ struct gm_vae {
 
 /* ---- Creation ---- */
 
-static gm_status check_shape(const char *what, const gm_shape *got, const gm_shape *wanted, gm_error *error) {
-    char a[GM_SHAPE_TEXT], b[GM_SHAPE_TEXT];
-    GM_REQUIRE(gm_shape_equal(got, wanted), error, GM_VALUE_ERROR, "VAE: %s has shape %s, must have %s", what,
-               gm_shape_text(got, a), gm_shape_text(wanted, b));
-    return GM_OK;
-}
-
 static gm_status check_config(const gm_vae_config *config, gm_error *error) {
-    char text[GM_SHAPE_TEXT];
-    int64_t size;
-    GM_REQUIRE(config->image.rank == 3, error, GM_VALUE_ERROR,
-               "VAE: input_shape %s must have 3 dimensions: rows, columns, channels",
-               gm_shape_text(&config->image, text));
-    GM_TRY(gm_shape_size(&config->image, &size, "VAE: input_shape", error));
-    GM_REQUIRE(config->latent_dim >= 1 && config->latent_dim <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
-               "VAE: latent_dim is %" PRId64 ", must be at least 1", config->latent_dim);
-    GM_REQUIRE(config->num_classes >= 0 && config->num_classes <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
-               "VAE: num_classes is %" PRId64 ", must be at least 0", config->num_classes);
+    GM_TRY(gm_check_image_model("VAE", &config->image, config->latent_dim, config->num_classes, error));
     GM_REQUIRE(config->beta >= 0 && isfinite(config->beta), error, GM_VALUE_ERROR,
                "VAE: beta is %g, must be finite and at least 0", (double)config->beta);
     return GM_OK;
@@ -68,13 +53,14 @@ static gm_status check_networks(const gm_vae_config *config, gm_network *const n
     int64_t L = config->latent_dim, classes = config->num_classes, features;
     gm_shape image = config->image, head_out = {1, {2 * L}}, latent = {1, {L + classes}};
     image.dim[2] += classes;
-    GM_TRY(check_shape("the encoder's input", gm_network_input_shape(network[ENCODER]), &image, error));
+    GM_TRY(gm_check_shape("VAE: the encoder's input", gm_network_input_shape(network[ENCODER]), &image, error));
     GM_TRY(gm_shape_size(gm_network_output_shape(network[ENCODER]), &features, "VAE: encoder output", error));
     gm_shape flat = {1, {features}};
-    GM_TRY(check_shape("the head's input", gm_network_input_shape(network[HEAD]), &flat, error));
-    GM_TRY(check_shape("the head's output", gm_network_output_shape(network[HEAD]), &head_out, error));
-    GM_TRY(check_shape("the decoder's input", gm_network_input_shape(network[DECODER]), &latent, error));
-    GM_TRY(check_shape("the decoder's output", gm_network_output_shape(network[DECODER]), &config->image, error));
+    GM_TRY(gm_check_shape("VAE: the head's input", gm_network_input_shape(network[HEAD]), &flat, error));
+    GM_TRY(gm_check_shape("VAE: the head's output", gm_network_output_shape(network[HEAD]), &head_out, error));
+    GM_TRY(gm_check_shape("VAE: the decoder's input", gm_network_input_shape(network[DECODER]), &latent, error));
+    GM_TRY(
+        gm_check_shape("VAE: the decoder's output", gm_network_output_shape(network[DECODER]), &config->image, error));
     bool logits = gm_network_last_activation(network[DECODER]).kind == GM_SIGMOID;
     GM_REQUIRE(config->reconstruction != GM_BCE || logits, error, GM_VALUE_ERROR,
                "VAE: reconstruction=\"bce\" needs a decoder whose last layer is Sigmoid(); "
@@ -152,17 +138,8 @@ static gm_status reserve_piece(gm_vae *vae, int64_t N, gm_error *error) {
 
 /* ---- Forward ---- */
 
-static gm_status check_labels(const gm_vae *vae, int64_t N, const int64_t *labels, gm_error *error) {
-    int64_t classes = vae->config.num_classes;
-    GM_REQUIRE(!classes || labels, error, GM_VALUE_ERROR, "VAE: a model of %" PRId64 " classes needs labels", classes);
-    GM_REQUIRE(classes || !labels, error, GM_VALUE_ERROR, "VAE: labels given to a model without classes");
-    return classes ? gm_labels_check(N, labels, classes, error) : GM_OK;
-}
-
 static gm_status check_batch(const gm_vae *vae, const gm_images *x, const int64_t *labels, gm_error *error) {
-    GM_REQUIRE(x->N >= 1, error, GM_VALUE_ERROR, "VAE: %" PRId64 " images, must be at least 1", x->N);
-    GM_TRY(gm_images_check(x, &vae->config.image, error));
-    return check_labels(vae, x->N, labels, error);
+    return gm_check_images("VAE", x, &vae->config.image, labels, vae->config.num_classes, error);
 }
 
 static void load(const gm_vae *vae, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
@@ -215,31 +192,24 @@ static gm_vae_losses forward_piece(gm_vae *vae, const gm_images *x, int64_t star
 /* ---- The training step ---- */
 
 static void backward(gm_vae *vae, int64_t N, const float *noise, const float *h) {
+    const unsigned both = GM_WANT_INPUT | GM_WANT_PARAMETERS;
     int64_t L = vae->config.latent_dim;
     for (int i = 0; i < NETWORKS; i++) gm_network_zero_gradients(vae->network[i]);
-    const float *dz = gm_network_backward(vae->network[DECODER], N, vae->buffers.dimage, true);
+    const float *dz = gm_network_backward(vae->network[DECODER], N, vae->buffers.dimage, both);
     gm_latent_backward(N, L, h, noise, dz, L + vae->config.num_classes, (double)vae->config.beta / (double)N,
                        vae->buffers.dh);
-    float *dfeatures = gm_network_backward(vae->network[HEAD], N, vae->buffers.dh, true);
-    gm_network_backward(vae->network[ENCODER], N, dfeatures, false);
+    float *dfeatures = gm_network_backward(vae->network[HEAD], N, vae->buffers.dh, both);
+    gm_network_backward(vae->network[ENCODER], N, dfeatures, GM_WANT_PARAMETERS);
 }
-
-/* A NaN without its sign, which is chance. */
-static double printed(double value) { return isnan(value) ? (double)NAN : value; }
 
 static gm_status check_finite(const gm_vae *vae, const gm_vae_losses *losses, gm_error *error) {
     uint64_t step = gm_optimizer_steps(vae->optimizer[ENCODER]) + 1;
     GM_REQUIRE(isfinite(losses->loss), error, GM_NONFINITE_ERROR,
                "VAE: training diverged: at step %" PRIu64 " the loss is %g (reconstruction %g, kl %g); the weights "
                "are those of the step before; try a lower learning rate",
-               step, printed(losses->loss), printed(losses->reconstruction), printed(losses->kl));
-    for (int i = 0; i < NETWORKS; i++) {
-        float peak = gm_network_gradient_peak(vae->network[i]);
-        GM_REQUIRE(peak <= GM_MAX_GRADIENT, error, GM_NONFINITE_ERROR,
-                   "VAE: training diverged: at step %" PRIu64 " the largest gradient of the %s is %g, above %g; the "
-                   "weights are those of the step before; try a lower learning rate",
-                   step, network_names[i], (double)peak, (double)GM_MAX_GRADIENT);
-    }
+               step, gm_printed(losses->loss), gm_printed(losses->reconstruction), gm_printed(losses->kl));
+    for (int i = 0; i < NETWORKS; i++)
+        GM_TRY(gm_check_gradients("VAE", vae->network[i], network_names[i], step, error));
     return GM_OK;
 }
 
@@ -306,7 +276,7 @@ gm_status gm_vae_encode(gm_vae *vae, const gm_images *x, const int64_t *labels, 
 gm_status gm_vae_decode(gm_vae *vae, int64_t N, const float *z, const int64_t *labels, float *images, gm_error *error) {
     int64_t L = vae->config.latent_dim, D = L + vae->config.num_classes;
     float scale = vae->signed_range ? 0.5f : 1.0f, shift = vae->signed_range ? 0.5f : 0.0f;
-    GM_TRY(check_labels(vae, N, labels, error));
+    GM_TRY(gm_check_labels("VAE", N, labels, vae->config.num_classes, error));
     if (N < 1) return GM_OK;
     GM_TRY(reserve_piece(vae, N, error));
     float *input = gm_network_input(vae->network[DECODER]);

@@ -3,7 +3,8 @@
  * Weights: one arena; trainable parameters first and without gaps, the others behind; gradients at the same offsets.
  *
  * Activations: for the largest batch, each layer has an output buffer and what it saves for backward; all share one
- * workspace; two gradient buffers are used in turn. Two kinds of layers have no buffer: views (Flatten, Reshape), and
+ * workspace; two gradient buffers are used in turn, unless the network keeps its backward signals (for a tangent pass,
+ * which then uses the two): each layer's input gradient has a buffer of its own. Two kinds of layers have no buffer: views (Flatten, Reshape), and
  * an activation that the product before it, perhaps through views, applies in its epilogue. Backward, the activation's
  * derivative is applied by the layer after it while it stores its input gradient (a gate), or else in place. */
 #include "network/network.h"
@@ -26,10 +27,11 @@ typedef struct node {
     bool gated;     /* of an activation: some layer has it as its gate */
     const float *x; /* input and output of the last forward */
     float *y;
+    float *dy; /* of a layer with a backward pass: its signal of the last one */
 } node;
 
 typedef struct place {
-    float *y, *saved; /* NULL where the layer has none */
+    float *y, *saved, *dx; /* NULL where the layer has none */
 } place;
 
 typedef struct plan {
@@ -38,12 +40,13 @@ typedef struct plan {
     place *places;    /* (count) */
     float *input;     /* (capacity, in) */
     float *workspace;
-    float *gradient[2]; /* (capacity, the largest layer input) */
+    float *gradient[2]; /* (capacity, the largest layer input or, with kept signals, output) */
 } plan;
 
 struct gm_network {
     int count;
     int first; /* the first layer with parameters: nobody needs gradients below it */
+    bool keeps_signals;
     gm_shape input, output;
     int64_t input_size, trainable, buffers;
     float *parameters, *gradients;
@@ -155,15 +158,21 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
     for (int i = 0; i < network->count; i++) {
         const node *n = &network->nodes[i];
         const gm_layer_ops *ops = n->layer.ops;
-        place at = {NULL, NULL};
+        place at = {NULL, NULL, NULL};
         GM_TRY(gm_size_multiply(N, n->layer.in_size, &floats, ops->name, error));
         if (!ops->is_view) widest = larger(widest, floats);
+        if (network->keeps_signals && !ops->is_view && !is_activation(n)) at.dx = gm_arena_floats(arena, floats);
         GM_TRY(gm_size_multiply(N, n->layer.out_size, &floats, ops->name, error));
+        if (network->keeps_signals) widest = larger(widest, floats);
         if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
-        if (ops->saved) at.saved = gm_arena_floats(arena, ops->saved(&n->layer, N));
+        if (ops->saved) {
+            GM_TRY(gm_size_multiply(ops->saved(&n->layer, N), 1, &floats, ops->name, error));
+            at.saved = gm_arena_floats(arena, floats);
+        }
         if (ops->workspace) workspace = larger(workspace, ops->workspace(&n->layer, N));
         if (p->places) p->places[i] = at;
     }
+    GM_TRY(gm_size_multiply(workspace, 1, &workspace, "workspace of a network", error));
     p->workspace = gm_arena_floats(arena, workspace);
     for (int i = 0; i < 2; i++) p->gradient[i] = gm_arena_floats(arena, widest);
     return GM_OK;
@@ -273,11 +282,12 @@ static void backward_activation(const gm_network *network, int i, int64_t N, flo
     gm_activate_backward(activation_of(n), N * n->layer.out_size, n->y, dy, dy);
 }
 
-static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx) {
+static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, bool frozen) {
     node *n = &network->nodes[i];
     gm_pass pass = pass_of(network, i, N);
-    pass.dy = dy;
+    pass.dy = n->dy = dy;
     pass.dx = dx;
+    pass.frozen = frozen;
     if (n->gate != NONE) {
         pass.gate = n->x;
         pass.gate_act = activation_of(&network->nodes[n->gate]);
@@ -285,8 +295,9 @@ static void backward_layer(gm_network *network, int i, int64_t N, float *dy, flo
     n->layer.ops->backward(&n->layer, &pass);
 }
 
-float *gm_network_backward(gm_network *network, int64_t N, float *dy, bool want_input_gradient) {
-    int lowest = want_input_gradient ? 0 : network->first, turn = 0;
+float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
+    bool want_input = wants & GM_WANT_INPUT, frozen = !(wants & GM_WANT_PARAMETERS);
+    int lowest = want_input ? 0 : network->first, turn = 0;
     for (int i = network->count - 1; i >= lowest; i--) {
         const node *n = &network->nodes[i];
         if (n->layer.ops->is_view) continue;
@@ -294,13 +305,45 @@ float *gm_network_backward(gm_network *network, int64_t N, float *dy, bool want_
             backward_activation(network, i, N, dy);
             continue;
         }
-        bool needed = want_input_gradient || i > lowest;
-        float *dx = needed ? network->plan.gradient[turn] : NULL;
+        float *dx = network->keeps_signals ? network->plan.places[i].dx : network->plan.gradient[turn];
+        if (!want_input && i == lowest) dx = NULL;
         turn = 1 - turn;
-        backward_layer(network, i, N, dy, dx);
+        backward_layer(network, i, N, dy, dx, frozen);
         dy = dx;
     }
-    return want_input_gradient ? dy : NULL;
+    return want_input ? dy : NULL;
+}
+
+gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_error *error) {
+    for (int i = 0; i < network->count; i++) {
+        const gm_layer *layer = &network->nodes[i].layer;
+        GM_REQUIRE(layer->ops->is_view || layer->ops->tangent, error, GM_VALUE_ERROR,
+                   GM_LAYER
+                   "cannot be part of %s, whose gradient is exact for layers that are linear or piecewise linear "
+                   "and treat every sample by itself: leave it out",
+                   GM_LAYER_ARGUMENTS(layer), purpose);
+    }
+    network->keeps_signals = true;
+    gm_arena_free(&network->plan.arena);
+    network->plan = (plan){.capacity = 0};
+    return GM_OK;
+}
+
+/* An activation needs its own output, wherever that was written. */
+void gm_network_tangent(gm_network *network, int64_t N, const float *t) {
+    int turn = 0;
+    for (int i = 0; i < network->count; i++) {
+        node *n = &network->nodes[i];
+        if (n->layer.ops->is_view) continue;
+        gm_pass pass = pass_of(network, i, N);
+        pass.x = t;
+        pass.gate = n->y;
+        pass.y = network->plan.gradient[turn];
+        pass.dy = n->dy;
+        n->layer.ops->tangent(&n->layer, &pass);
+        t = pass.y;
+        turn = 1 - turn;
+    }
 }
 
 void gm_network_zero_gradients(gm_network *network) {

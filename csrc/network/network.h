@@ -41,9 +41,27 @@ enum {
 /* x (N, in) -> (N, out), valid until the next call. N <= capacity. x must stay for backward. */
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags);
 
+enum {
+    GM_WANT_INPUT = 1,     /* the gradient of the input */
+    GM_WANT_PARAMETERS = 2 /* the gradients of the parameters */
+};
 /* After gm_network_forward(GM_TRAINING) of the same N: dy (N, out), overwritten -> the input gradient (N, in), or
  * NULL when not wanted. Adds to the gradients: call gm_network_zero_gradients first, or gather over several passes. */
-float *gm_network_backward(gm_network *network, int64_t N, float *dy, bool want_input_gradient);
+float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants);
+
+/* Prepares for gm_network_tangent: from now on a backward pass keeps its signals. GM_VALUE_ERROR, for `purpose`, names
+ * the first layer that is neither linear nor linear on either side of kinks. Drops the plan; the next reserve makes it
+ * anew. */
+gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_error *error);
+
+/* After a forward and a backward with GM_WANT_INPUT of the same N, whose dy still stands: adds to the gradients of the
+ * parameters the derivative of <t, input gradient>, for a direction t (N, in) that is held constant.
+ *
+ * Why this is one more forward pass: with F = sum of <dy, output>, the input gradient is dF/dx, so <t, dF/dx> is the
+ * derivative of F along t. Where every layer is linear between kinks, moving the input along t moves the activations
+ * by their tangents and leaves the backward signals as they are, so a weight's part in it is the product of the
+ * tangent that enters its layer and the signal that left it. Biases have none. */
+void gm_network_tangent(gm_network *network, int64_t N, const float *t);
 void gm_network_zero_gradients(gm_network *network);
 
 /* Takes over the moving statistics of the last training forward, with no other call that moves or overwrites its plan

@@ -164,13 +164,15 @@ static int core_exec(PyObject *module) {
     gmpy_state *state = PyModule_GetState(module);
     if (gmpy_array_setup() < 0) return -1;
     if (add_type(module, &gmpy_network_spec, &state->network_type) < 0) return -1;
-    return add_type(module, &gmpy_vae_spec, &state->vae_type);
+    if (add_type(module, &gmpy_vae_spec, &state->vae_type) < 0) return -1;
+    return add_type(module, &gmpy_gan_spec, &state->gan_type);
 }
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     gmpy_state *state = PyModule_GetState(module);
     Py_VISIT(state->network_type);
     Py_VISIT(state->vae_type);
+    Py_VISIT(state->gan_type);
     return 0;
 }
 
@@ -178,6 +180,7 @@ static int core_clear(PyObject *module) {
     gmpy_state *state = PyModule_GetState(module);
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->vae_type);
+    Py_CLEAR(state->gan_type);
     return 0;
 }
 

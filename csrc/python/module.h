@@ -1,4 +1,4 @@
-/* What the files of the extension share: the module's state and its two types. */
+/* What the files of the extension share: the module's state and its types. */
 #ifndef GM_PYTHON_MODULE_H
 #define GM_PYTHON_MODULE_H
 
@@ -9,10 +9,12 @@
 typedef struct gmpy_state {
     PyTypeObject *network_type;
     PyTypeObject *vae_type;
+    PyTypeObject *gan_type;
 } gmpy_state;
 
 extern PyType_Spec gmpy_network_spec;
 extern PyType_Spec gmpy_vae_spec;
+extern PyType_Spec gmpy_gan_spec;
 
 /* genmodels._core.Network. Everything but the lock is touched only with the lock held; the core's arenas never move
  * while the object lives, so arrays may look at them for as long as they hold a reference. */

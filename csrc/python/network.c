@@ -27,11 +27,14 @@ static const gmpy_field LAYER_FIELDS[] = {
     LAYER_FIELD(pad, GMPY_FIELD_PAIR),
     LAYER_FIELD(output_padding, GMPY_FIELD_PAIR),
     LAYER_FIELD(use_bias, GMPY_FIELD_BOOL),
+    LAYER_FIELD(spectral_norm, GMPY_FIELD_BOOL),
     {"kernel_initializer", GMPY_FIELD_CHOICE, offsetof(gm_layer_config, kernel_initializer), INITIALIZERS, NULL},
     LAYER_FIELD(negative_slope, GMPY_FIELD_FLOAT),
     LAYER_FIELD(rate, GMPY_FIELD_FLOAT),
     LAYER_FIELD(momentum, GMPY_FIELD_FLOAT),
     LAYER_FIELD(epsilon, GMPY_FIELD_FLOAT),
+    LAYER_FIELD(size, GMPY_FIELD_PAIR),
+    LAYER_FIELD(return_sequences, GMPY_FIELD_BOOL),
     LAYER_FIELD(shape, GMPY_FIELD_SHAPE),
     {NULL, GMPY_FIELD_INT64, 0, NULL, NULL},
 };
@@ -216,7 +219,7 @@ static gm_status backward_lock_held(gmpy_network *self, int64_t N, float *dy, fl
                "backward: dy has %lld samples, the forward before it had %lld", (long long)N, (long long)self->pending);
     self->pending = 0;
     gm_network_zero_gradients(self->core);
-    memcpy(dx, gm_network_backward(self->core, N, dy, true), in_bytes);
+    memcpy(dx, gm_network_backward(self->core, N, dy, GM_WANT_INPUT | GM_WANT_PARAMETERS), in_bytes);
     return GM_OK;
 }
 

@@ -5,37 +5,21 @@
 #include "python/errors.h"
 #include "python/fields.h"
 #include "python/images.h"
-#include "python/lock.h"
-#include "python/module.h"
+#include "python/model.h"
 
 enum { NETWORKS = 3 }; /* encoder, head, decoder */
 
-/* genmodels._core.VAE. It has no lock of its own: whoever holds those of its networks has the model. */
+/* genmodels._core.VAE */
 typedef struct gmpy_vae {
-    PyObject_HEAD gm_vae *core;
+    gmpy_model model;
+    gm_vae *core;
     gm_vae_config config;
-    gmpy_network *networks[NETWORKS];
-    gmpy_network *lock_order[NETWORKS]; /* by address: models that share networks cannot lock each other out */
 } gmpy_vae;
 
 /* --- configuration ------------------------------------------------------------------------------------------------ */
 
 static const char *const RECONSTRUCTIONS[] = {[GM_BCE] = "bce", [GM_MSE] = "mse", NULL};
 static const char *const REDUCTIONS[] = {[GM_SUM] = "sum", [GM_MEAN] = "mean", NULL};
-static const char *const OPTIMIZERS[] = {[GM_ADAM] = "Adam", [GM_RMSPROP] = "RMSprop", [GM_SGD] = "SGD", NULL};
-
-#define OPTIMIZER_FLOAT(member)                                                                                        \
-    { #member, GMPY_FIELD_FLOAT, offsetof(gm_optimizer_config, member), NULL, NULL }
-static const gmpy_field OPTIMIZER_FIELDS[] = {
-    {"kind", GMPY_FIELD_CHOICE, offsetof(gm_optimizer_config, kind), OPTIMIZERS, NULL},
-    OPTIMIZER_FLOAT(learning_rate),
-    OPTIMIZER_FLOAT(beta1),
-    OPTIMIZER_FLOAT(beta2),
-    OPTIMIZER_FLOAT(rho),
-    OPTIMIZER_FLOAT(momentum),
-    OPTIMIZER_FLOAT(epsilon),
-    {NULL, GMPY_FIELD_INT64, 0, NULL, NULL},
-};
 
 #define VAE_FIELD(member, type)                                                                                        \
     { #member, type, offsetof(gm_vae_config, member), NULL, NULL }
@@ -46,44 +30,10 @@ static const gmpy_field VAE_FIELDS[] = {
     {"reconstruction", GMPY_FIELD_CHOICE, offsetof(gm_vae_config, reconstruction), RECONSTRUCTIONS, NULL},
     {"reduction", GMPY_FIELD_CHOICE, offsetof(gm_vae_config, reduction), REDUCTIONS, NULL},
     VAE_FIELD(beta, GMPY_FIELD_FLOAT),
-    {"optimizer", GMPY_FIELD_STRUCT, offsetof(gm_vae_config, optimizer), NULL, OPTIMIZER_FIELDS},
+    {"optimizer", GMPY_FIELD_STRUCT, offsetof(gm_vae_config, optimizer), NULL, gmpy_optimizer_fields},
     VAE_FIELD(seed, GMPY_FIELD_UINT64),
     {NULL, GMPY_FIELD_INT64, 0, NULL, NULL},
 };
-
-/* --- locking ------------------------------------------------------------------------------------------------------ */
-
-static void sort_by_address(gmpy_network *networks[NETWORKS]) {
-    for (int i = 0; i < NETWORKS; i++)
-        for (int k = i + 1; k < NETWORKS; k++)
-            if ((uintptr_t)networks[k] < (uintptr_t)networks[i]) {
-                gmpy_network *swap = networks[i];
-                networks[i] = networks[k];
-                networks[k] = swap;
-            }
-}
-
-static void lock_networks(gmpy_vae *self) {
-    for (int i = 0; i < NETWORKS; i++) gmpy_lock(self->lock_order[i]->lock);
-}
-
-static void unlock_networks(gmpy_vae *self) {
-    for (int i = NETWORKS - 1; i >= 0; i--) gmpy_unlock(self->lock_order[i]->lock);
-}
-
-/* The model is about to use its networks: a training forward of theirs has lost its backward. */
-static void forget_pending_lock_held(gmpy_vae *self) {
-    for (int i = 0; i < NETWORKS; i++) self->networks[i]->pending = 0;
-}
-
-/* Locks, lets go of the GIL, runs `statement`, comes back. */
-#define COMPUTE(self, statement)                                                                                       \
-    do {                                                                                                               \
-        lock_networks(self);                                                                                           \
-        Py_BEGIN_ALLOW_THREADS forget_pending_lock_held(self);                                                         \
-        statement;                                                                                                     \
-        Py_END_ALLOW_THREADS unlock_networks(self);                                                                    \
-    } while (0)
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
@@ -91,9 +41,12 @@ static int create_core(gmpy_vae *self) {
     gm_network *core[NETWORKS];
     gm_error error = {GM_OK, ""};
     gm_status status;
-    for (int i = 0; i < NETWORKS; i++) core[i] = self->networks[i]->core;
-    COMPUTE(self, status = gm_vae_create(&self->config, core[0], core[1], core[2], &self->core, &error));
-    return status == GM_OK ? 0 : gmpy_fail(&error);
+    for (int i = 0; i < NETWORKS; i++) core[i] = self->model.networks[i]->core;
+    GMPY_COMPUTE(&self->model, status = gm_vae_create(&self->config, core[0], core[1], core[2], &self->core, &error));
+    if (status != GM_OK) return gmpy_fail(&error);
+    for (int i = 0; i < NETWORKS; i++) self->model.optimizers[i] = gm_vae_optimizer(self->core, i);
+    self->model.optimizer_count = NETWORKS;
+    return 0;
 }
 
 static PyObject *vae_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -105,36 +58,21 @@ static PyObject *vae_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!O!O:VAE", names, network, &networks[0], network, &networks[1],
                                      network, &networks[2], &config_dict))
         return NULL;
-    if (networks[0] == networks[1] || networks[0] == networks[2] || networks[1] == networks[2]) {
-        PyErr_SetString(PyExc_ValueError, "encoder, head and decoder must be three networks");
-        return NULL;
-    }
     gm_vae_config config = {0};
     if (gmpy_fields_read(config_dict, VAE_FIELDS, &config, "config") < 0) return NULL;
 
     gmpy_vae *self = (gmpy_vae *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->config = config;
-    for (int i = 0; i < NETWORKS; i++) self->networks[i] = self->lock_order[i] = (gmpy_network *)Py_NewRef(networks[i]);
-    sort_by_address(self->lock_order);
-    if (create_core(self) < 0) Py_CLEAR(self);
+    if (gmpy_model_adopt(&self->model, networks, NETWORKS, "encoder, head and decoder") < 0 || create_core(self) < 0)
+        Py_CLEAR(self);
     return (PyObject *)self;
 }
 
-/* The networks cannot lead back to the model, so there is nothing that tp_clear would have to break. */
-static int vae_traverse(gmpy_vae *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    for (int i = 0; i < NETWORKS; i++) Py_VISIT(self->networks[i]);
-    return 0;
-}
-
 static void vae_dealloc(gmpy_vae *self) {
-    PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     gm_vae_free(self->core); /* NULL when it was never made */
-    for (int i = 0; i < NETWORKS; i++) Py_XDECREF(self->networks[i]);
-    type->tp_free(self);
-    Py_DECREF(type);
+    gmpy_model_release(&self->model);
 }
 
 /* --- computing ---------------------------------------------------------------------------------------------------- */
@@ -184,7 +122,7 @@ static PyObject *vae_train_step(gmpy_vae *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_vae_losses losses = {0};
     gm_status status;
-    COMPUTE(self, status = train_lock_held(self, &images, labels, noise.data, &losses, &error));
+    GMPY_COMPUTE(&self->model, status = train_lock_held(self, &images, labels, noise.data, &losses, &error));
     return losses_tuple(status, &losses, &error);
 }
 
@@ -207,7 +145,7 @@ static PyObject *vae_evaluate(gmpy_vae *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_vae_losses losses = {0};
     gm_status status;
-    COMPUTE(self, status = evaluate_lock_held(self, &images, labels, seed, &losses, &error));
+    GMPY_COMPUTE(&self->model, status = evaluate_lock_held(self, &images, labels, seed, &losses, &error));
     return losses_tuple(status, &losses, &error);
 }
 
@@ -233,7 +171,7 @@ static PyObject *vae_encode(gmpy_vae *self, PyObject *args) {
     if (logvar != NULL) {
         gm_error error = {GM_OK, ""};
         gm_status status;
-        COMPUTE(self, status = encode_lock_held(self, &images, labels, means, logvars, &error));
+        GMPY_COMPUTE(&self->model, status = encode_lock_held(self, &images, labels, means, logvars, &error));
         result = status == GM_OK ? PyTuple_Pack(2, mean, logvar) : gmpy_raise(&error);
     }
     Py_XDECREF(mean);
@@ -262,7 +200,7 @@ static PyObject *vae_decode(gmpy_vae *self, PyObject *args) {
     if (images == NULL) return NULL;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    COMPUTE(self, status = decode_lock_held(self, z.dim[0], z.data, labels, pixels, &error));
+    GMPY_COMPUTE(&self->model, status = decode_lock_held(self, z.dim[0], z.data, labels, pixels, &error));
     if (status == GM_OK) return images;
     Py_DECREF(images);
     return gmpy_raise(&error);
@@ -282,88 +220,29 @@ static PyObject *vae_prior(gmpy_vae *self, PyObject *args) {
     if (seed_object != Py_None) seed = PyLong_AsUnsignedLongLong(seed_object);
     if (PyErr_Occurred()) return NULL;
     PyObject *z = gmpy_batch_new(n, &latent, &values);
-    if (z != NULL) COMPUTE(self, gm_vae_prior(self->core, n, seed_object == Py_None ? NULL : &seed, values));
+    if (z != NULL)
+        GMPY_COMPUTE(&self->model, gm_vae_prior(self->core, n, seed_object == Py_None ? NULL : &seed, values));
     return z;
 }
 
 /* --- state -------------------------------------------------------------------------------------------------------- */
 
-/* The optimizer of network `index` (an int object); NULL with an exception. */
-static gm_optimizer *optimizer_of(gmpy_vae *self, long index) {
-    if (index >= 0 && index < NETWORKS) return gm_vae_optimizer(self->core, (int)index);
-    PyErr_Format(PyExc_ValueError, "network %ld, must be 0..%d", index, NETWORKS - 1);
-    return NULL;
-}
-
-PyDoc_STRVAR(slots_doc, "optimizer_slots($self, network, /)\n--\n\nA list of (name, live 1-D view).");
-
-static PyObject *vae_optimizer_slots(gmpy_vae *self, PyObject *args) {
-    long index;
-    if (!PyArg_ParseTuple(args, "l:optimizer_slots", &index)) return NULL;
-    gm_optimizer *optimizer = optimizer_of(self, index);
-    if (optimizer == NULL) return NULL;
-    const gm_shape shape = {1, {gm_network_trainable(self->networks[index]->core)}};
-    PyObject *list = PyList_New(0);
-    for (int slot = 0; list != NULL && slot < gm_optimizer_slot_count(optimizer); slot++) {
-        PyObject *view = gmpy_view_new(gm_optimizer_slot(optimizer, slot), &shape, (PyObject *)self);
-        PyObject *item = view ? Py_BuildValue("(sN)", gm_optimizer_slot_name(optimizer, slot), view) : NULL;
-        if (item == NULL || PyList_Append(list, item) < 0) Py_CLEAR(list);
-        Py_XDECREF(item);
-    }
-    return list;
-}
-
-PyDoc_STRVAR(steps_doc, "optimizer_steps($self, network, /)\n--\n\nSteps taken so far.");
-
-static PyObject *vae_optimizer_steps(gmpy_vae *self, PyObject *args) {
-    long index;
-    if (!PyArg_ParseTuple(args, "l:optimizer_steps", &index)) return NULL;
-    gm_optimizer *optimizer = optimizer_of(self, index);
-    if (optimizer == NULL) return NULL;
-    lock_networks(self);
-    uint64_t steps = gm_optimizer_steps(optimizer);
-    unlock_networks(self);
-    return PyLong_FromUnsignedLongLong(steps);
-}
-
-PyDoc_STRVAR(set_steps_doc, "set_optimizer_steps($self, network, steps, /)\n--\n\nFor loading.");
-
-static PyObject *vae_set_optimizer_steps(gmpy_vae *self, PyObject *args) {
-    long index;
-    PyObject *object;
-    if (!PyArg_ParseTuple(args, "lO!:set_optimizer_steps", &index, &PyLong_Type, &object)) return NULL;
-    gm_optimizer *optimizer = optimizer_of(self, index);
-    if (optimizer == NULL) return NULL;
-    unsigned long long steps = PyLong_AsUnsignedLongLong(object);
-    if (PyErr_Occurred()) return NULL;
-    lock_networks(self);
-    gm_optimizer_set_steps(optimizer, steps);
-    unlock_networks(self);
-    Py_RETURN_NONE;
-}
-
 static PyObject *get_streams(gmpy_vae *self, void *unused) {
     (void)unused;
-    lock_networks(self);
+    gmpy_model_lock(&self->model);
     gm_vae_streams streams = gm_vae_get_streams(self->core);
-    unlock_networks(self);
+    gmpy_model_unlock(&self->model);
     return Py_BuildValue("(KK)", (unsigned long long)streams.noise, (unsigned long long)streams.sample);
 }
 
 static int set_streams(gmpy_vae *self, PyObject *value, void *unused) {
     (void)unused;
-    if (value == NULL || !PyTuple_Check(value) || PyTuple_GET_SIZE(value) != 2) {
-        PyErr_SetString(PyExc_TypeError, "streams must be a pair of ints");
-        return -1;
-    }
-    gm_vae_streams streams;
-    streams.noise = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(value, 0));
-    if (PyErr_Occurred()) return -1;
-    streams.sample = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(value, 1));
-    if (PyErr_Occurred()) return -1;
-    lock_networks(self);
+    uint64_t values[2];
+    if (gmpy_counters_read(value, 2, values) < 0) return -1;
+    gm_vae_streams streams = {.noise = values[0], .sample = values[1]};
+    gmpy_model_lock(&self->model);
     gm_vae_set_streams(self->core, streams);
-    unlock_networks(self);
+    gmpy_model_unlock(&self->model);
     return 0;
 }
 
@@ -375,9 +254,7 @@ static PyMethodDef vae_methods[] = {
     {"encode", (PyCFunction)vae_encode, METH_VARARGS, encode_doc},
     {"decode", (PyCFunction)vae_decode, METH_VARARGS, decode_doc},
     {"prior", (PyCFunction)vae_prior, METH_VARARGS, prior_doc},
-    {"optimizer_slots", (PyCFunction)vae_optimizer_slots, METH_VARARGS, slots_doc},
-    {"optimizer_steps", (PyCFunction)vae_optimizer_steps, METH_VARARGS, steps_doc},
-    {"set_optimizer_steps", (PyCFunction)vae_set_optimizer_steps, METH_VARARGS, set_steps_doc},
+    GMPY_OPTIMIZER_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
@@ -392,7 +269,7 @@ static PyType_Slot vae_slots[] = {
     {Py_tp_doc, (void *)vae_doc},
     {Py_tp_new, vae_new},
     {Py_tp_dealloc, vae_dealloc},
-    {Py_tp_traverse, vae_traverse},
+    {Py_tp_traverse, gmpy_model_traverse},
     {Py_tp_methods, vae_methods},
     {Py_tp_getset, vae_getset},
     {0, NULL},

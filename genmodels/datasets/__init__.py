@@ -1,6 +1,8 @@
 """Data sets as NumPy arrays: MNIST, Fashion-MNIST, CIFAR-10, and strokes, digits that the library draws itself.
 
 >>> (x_train, y_train), (x_test, y_test) = load("mnist")  # doctest: +SKIP
+>>> x, y = join(*load("mnist"))  # train and test together  # doctest: +SKIP
+>>> x = resize(x, 32)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._files import replacing
 from . import cache, idx, reading, search, strokes
 from .reading import Split
+from .resizing import resize
 from .sources import SOURCES, STROKES, Source
 
-__all__ = ["info", "load", "names", "strokes"]
+__all__ = ["info", "join", "load", "names", "resize", "strokes"]
 
 
 def load(
@@ -56,6 +61,15 @@ def load(
             raise FileNotFoundError(search.not_found(source, places) + "; download=True fetches it")
         found = _downloaded(source, places)
     return reading.read(source, found, verify)
+
+
+def join(*splits: Split) -> Split:
+    """The images and labels of several splits one after the other: fresh arrays (N, H, W, C) and (N,).
+
+    ValueError for splits whose images differ in shape, or none at all.
+    """
+    images, labels = zip(*splits, strict=True) if splits else ((), ())
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def names() -> list[str]:

@@ -2,16 +2,18 @@
 
 A fit is a walk of `Position` through epochs and steps. The position lives in the model and is moved only between
 steps, together with the history, so that a model saved at any moment a callback can see holds everything needed to go
-on: `fit(resume=True)` enters the same loop at the same place. The order of the images is a pure function of the
-model's seed and the number of whole epochs in its history; nothing of it has to be saved.
+on: `fit(resume=True)` enters the same loop at the same place. The order of the images and their augmentation are pure
+functions of the model's seed and the number of whole epochs in its history; nothing of them has to be saved.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from ..augmentation import Augmentation
+from ..model import CollapseWarning
+from .batches import Batches
 from .callbacks import Callback
 from .history import History
 from .position import Position, fingerprint
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 
 Data = np.ndarray | tuple[np.ndarray, np.ndarray | None]
 """Images, or images with labels."""
+
+_ADVICE = "a smaller learning rate, from the start or from the last checkpoint, is the first thing to try"
 
 DEFAULT_EPOCHS = 1
 DEFAULT_BATCH_SIZE = 128
@@ -44,6 +51,7 @@ def fit(
     callbacks: Iterable[Callback] | Callback = (),
     verbose: str = "auto",
     resume: bool = False,
+    augmentation: Augmentation | None = None,
 ) -> History:
     """See `genmodels.model.Model.fit`."""
     epochs = check.integer(epochs, "epochs", 1)
@@ -52,7 +60,9 @@ def fit(
     report = reporter(verbose)
     watchers = [*_check_callbacks(callbacks), report]
     data, validation = _check(model, x, y), _check_validation(model, validation_data)
-    position = Position(epochs, batch_size, len(data[0]), fingerprint(*data, *(validation or ())))
+    _check_augmentation(augmentation, data[0])
+    images, digest = len(data[0]), fingerprint(*data, *(validation or ()))
+    position = Position(epochs, batch_size, images, digest, model.critic_steps, augmentation)
     if not model._fitting.acquire(blocking=False):
         raise ValueError("this model is in a fit already, in another thread or around this callback")
     try:
@@ -60,8 +70,10 @@ def fit(
             position = _resumed(model._position, position)
         model._position = position
         model.stop_training = model.history.interrupted = False
+        model._set_learning_rates(1.0)
         _Run(model, position, data, validation, watchers).train()
     finally:
+        model._set_learning_rates(1.0)
         model._fitting.release()
         report.close()
     return model.history
@@ -96,6 +108,14 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
     return found
 
 
+def _check_augmentation(augmentation: Any, x: np.ndarray) -> None:
+    if augmentation is None:
+        return
+    if not isinstance(augmentation, Augmentation):
+        raise TypeError(f"augmentation must be a genmodels.Augmentation or None, not {check.shown(augmentation)}")
+    augmentation._check_size(*x.shape[1:3])
+
+
 def _resumed(position: Position | None, asked: Position) -> Position:
     """The position to go on from; ValueError unless the fit was asked for in the same way. Arguments at their defaults
     ask for nothing."""
@@ -106,6 +126,16 @@ def _resumed(position: Position | None, asked: Position) -> Position:
     if asked.batch_size not in (DEFAULT_BATCH_SIZE, position.batch_size):
         raise ValueError(
             f"resume=True: the interrupted fit had batch_size={position.batch_size}, got batch_size={asked.batch_size}"
+        )
+    if asked.critic_steps != position.critic_steps:
+        raise ValueError(
+            f"resume=True: the interrupted fit was of a model with critic_steps={position.critic_steps}, "
+            f"this one has critic_steps={asked.critic_steps}"
+        )
+    if asked.augmentation != position.augmentation:
+        raise ValueError(
+            f"resume=True: the interrupted fit had augmentation={position.augmentation}, "
+            f"got augmentation={asked.augmentation}"
         )
     if (asked.images, asked.fingerprint) != (position.images, position.fingerprint):
         raise ValueError(
@@ -152,37 +182,33 @@ class _Run:
 
     def epoch(self, guard: _InterruptGuard) -> bool:
         """The steps of the epoch that are left, and its closing. False when the fit was stopped within it."""
-        from .. import _core
-
         model, position = self.model, self.position
         number = len(model.history) + 1
         self.call("on_epoch_begin", number)
-        order = _core.permutation(model.seed, number - 1, position.images)
-        batch = np.empty((min(position.batch_size, position.images), *self.x.shape[1:]), self.x.dtype)
+        batches = Batches(self.x, self.y, position, model.seed, number - 1)
         while position.step < position.steps_per_epoch:
-            if guard.requested or model.stop_training:
+            if guard.requested or model.stop_training or position.finished:
                 return False
-            start = position.step * position.batch_size
-            self.step(order[start : start + position.batch_size], batch)
+            self.step(batches)
         held_out = self.validate()  # may raise, so before anything is recorded
         row = position.close_epoch(held_out)
         model.history.append(row)
+        for symptom in model._symptoms(row):
+            warnings.warn(CollapseWarning(f"epoch {number}: {symptom}"), stacklevel=5)  # where fit was called
         self.call("on_epoch_end", number, row)
         return not (guard.requested or model.stop_training)
 
-    def step(self, indices: np.ndarray, batch: np.ndarray) -> None:
-        """One training step on the images of `indices`, gathered in `batch`."""
+    def step(self, batches: Batches) -> None:
+        """The training step that is next."""
         began = time.perf_counter()
-        n = len(indices)
-        np.take(self.x, indices, axis=0, out=batch[:n], mode="clip")  # "raise" would go through a copy
-        labels = None if self.y is None else self.y[indices]
+        images, labels = batches.take(self.position.step)
         self.before_step = self.model._counters()
         try:
-            losses = self.model.train_step(batch[:n], labels)
+            losses = self.model.train_step(images, labels)
         except FloatingPointError as error:
             place = f"epoch {len(self.model.history) + 1}, step {self.position.step + 1}"
-            raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}") from error
-        self.position.add(losses, n, time.perf_counter() - began)
+            raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}; {_ADVICE}") from error
+        self.position.add(losses, time.perf_counter() - began)
         self.model.history.steps.append(losses)
         self.before_step = None
         self.call("on_step_end", len(self.model.history.steps), losses)
@@ -190,7 +216,12 @@ class _Run:
     def validate(self) -> dict[str, float]:
         if self.validation is None:
             return {}
-        return {f"val_{name}": value for name, value in self.model.evaluate(*self.validation).items()}
+        losses = {f"val_{name}": value for name, value in self.model.evaluate(*self.validation).items()}
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                place = f"epoch {len(self.model.history) + 1}"
+                raise FloatingPointError(f"{place}: {name} of the validation data is {value}; {_ADVICE}")
+        return losses
 
     def call(self, event: str, *arguments: int | Mapping[str, float]) -> None:
         for callback in self.callbacks:

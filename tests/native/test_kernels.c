@@ -255,6 +255,10 @@ TRY(rmsprop, 1, k->rmsprop(&STEP, n, x0, x1, x3, x2), mean_of_rmsprop(x0[i], x1 
 TRY(sgd, 1, k->sgd(&STEP, n, x0, x1, x2),
     (x2[i] = STEP.momentum * x2[i] + x0[i], x1[i] = x1[i] - STEP.learning_rate * x2[i]))
 
+TRY(clip, 1, k->clip(0.5f, n, x0), x0[i] = fmaxf(-0.5f, fminf(0.5f, x0[i])))
+TRY(moving_average, 1, k->moving_average(0.75f, n, x0, x1), x1[i] = 0.75f * x1[i] + 0.25f * x0[i])
+TRY(interpolate, 1, k->interpolate(0.375f, n, x0, x1, x2), x2[i] = 0.375f * x0[i] + 0.625f * x1[i])
+
 TEST(every_kernel) {
 #define RUN(type, name, parameters) try_##name();
     GM_ELEMENTWISE_KERNELS(RUN)

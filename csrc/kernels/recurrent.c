@@ -1,0 +1,49 @@
+#include "kernels/recurrent.h"
+
+#include "base/parallel.h"
+#include "kernels/conv_axis.h"
+#include "kernels/latent.h"
+#include "kernels/table.h"
+
+enum { PIECE = 2048 }; /* units in a piece, about: each costs several exponentials */
+
+typedef struct cell_call {
+    const gm_lstm_step *step;
+    void (*kernel)(const gm_lstm_step *step, int64_t first, int64_t last, int64_t U);
+    int64_t N, U, piece; /* piece: samples in a piece */
+} cell_call;
+
+static void cell_piece(void *context, int64_t index) {
+    const cell_call *call = context;
+    int64_t first = index * call->piece;
+    call->kernel(call->step, first, min_of(call->N, first + call->piece), call->U);
+}
+
+static void run(cell_call *call) {
+    call->piece = max_of(1, PIECE / call->U);
+    gm_parallel_for(ceil_div(call->N, call->piece), cell_piece, call);
+}
+
+void gm_lstm_cell(const gm_lstm_step *step, int64_t N, int64_t U) {
+    run(&(cell_call){.step = step, .kernel = gm_kernels_active()->lstm_cell, .N = N, .U = U});
+}
+
+void gm_lstm_cell_backward(const gm_lstm_step *step, int64_t N, int64_t U) {
+    run(&(cell_call){.step = step, .kernel = gm_kernels_active()->lstm_cell_backward, .N = N, .U = U});
+}
+
+typedef struct exchange_call {
+    int64_t A, B, C;
+    const float *x;
+    float *y;
+} exchange_call;
+
+static void exchange_task(void *context, int64_t b) {
+    const exchange_call *call = context;
+    int64_t C = call->C;
+    gm_copy_rows(call->A, C, call->x + b * C, call->B * C, call->y + b * call->A * C, C);
+}
+
+void gm_exchange_axes(int64_t A, int64_t B, int64_t C, const float *x, float *y) {
+    gm_parallel_for(B, exchange_task, &(exchange_call){A, B, C, x, y});
+}
