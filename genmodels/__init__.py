@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import layers, optimizers
 from ._system import check_environment, cpu_info, get_num_threads, set_num_threads
 from .augmentation import Augmentation
+from .gan import GAN
 from .model import CollapseWarning
 from .network import Network
 from .vae import VAE
@@ -33,6 +34,7 @@ check_environment()
 _LAZY = ("callbacks", "datasets", "plot", "zoo")
 
 __all__ = [
+    "GAN",
     "VAE",
     "Augmentation",
     "CollapseWarning",

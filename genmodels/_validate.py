@@ -99,7 +99,7 @@ def seed(value: Any, name: str = "seed") -> int:
     return integer(value, name, 0, MAX_SEED)
 
 
-def _as_array(value: Any, name: str) -> np.ndarray:
+def as_array(value: Any, name: str) -> np.ndarray:
     """Whatever NumPy makes an array of; TypeError where it makes none."""
     try:
         return np.asarray(value)
@@ -124,7 +124,7 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
 
 def floats(value: Any, sample: tuple[int, ...], name: str) -> np.ndarray:
     """(N, *sample) float32, C-contiguous, N >= 1, from float32 or float64. Values are not looked at."""
-    array = _as_array(value, name)
+    array = as_array(value, name)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}, must be float32 or float64")
     _check_batch(array, sample, name)
@@ -141,7 +141,7 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
 
 def pixels(value: Any, sample: tuple[int, ...], name: str = "x") -> np.ndarray:
     """(N, *sample) uint8 or float32, C-contiguous, N >= 1, from uint8, float32 or float64. The core checks values."""
-    array = _as_array(value, name)
+    array = as_array(value, name)
     if array.dtype == np.uint8:
         _check_batch(array, sample, name)
         return np.ascontiguousarray(array)
@@ -159,7 +159,7 @@ def labels(value: Any, n: int, classes: int) -> np.ndarray | None:
         return None
     if value is None:
         raise ValueError(f"labels are needed: the model is conditional (num_classes={classes})")
-    array = _as_array(value, "labels")
+    array = as_array(value, "labels")
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels have dtype {array.dtype}, must be integers")
     if array.shape != (n,):

@@ -15,8 +15,8 @@ Convolutions pad with zeros; padding never is a pool's largest value and does no
 those of an LSTM's forget gates at 1.
 
 `spectral_norm=True` divides the kernel by an estimate of its largest singular value (Miyato, Kataoka, Koyama, Yoshida
-2018): with W the kernel as (outputs, rest), each training forward takes one power step, v = unit(W'u), u = unit(W v), and
-sigma = u.W v; the gradient holds u and v constant. The weight u (outputs,) is not trained; in inference it stays.
+2018): with W the kernel as (outputs, rest), each training forward takes one power step, v = unit(W'u), u = unit(W v),
+and sigma = u.W v; the gradient holds u and v constant. The weight u (outputs,) is not trained; in inference it stays.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 from . import _validate as check
 
 __all__ = [
+    "LSTM",
     "AvgPool2D",
     "BatchNorm",
     "Conv2D",
@@ -37,7 +38,6 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
-    "LSTM",
     "Layer",
     "LayerNorm",
     "LeakyReLU",

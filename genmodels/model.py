@@ -99,7 +99,7 @@ class Model:
         raise NotImplementedError
 
     def _optimizer_tensors(self) -> dict[str, np.ndarray]:
-        """Live views of the optimizer state, "optimizer.encoder.m" and so on."""
+        """Live views of what training keeps beside the weights: the optimizers' "optimizer.encoder.m" and so on."""
         raise NotImplementedError
 
     def _counters(self) -> dict[str, int]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from . import _core, layers, optimizers
+from . import _core
 from . import _validate as check
+from .latent_model import LatentModel, as_optimizer, named_network
 from .layers import Dense, Layer
-from .model import Model
 from .network import Network, as_layers
 from .optimizers import Adam, Optimizer
 
@@ -21,10 +20,9 @@ __all__ = ["VAE"]
 NETWORKS = ("encoder", "head", "decoder")
 RECONSTRUCTIONS = ("bce", "mse")
 REDUCTIONS = ("sum", "mean")
-PRECISIONS = ("float32",)
 
 
-class VAE(Model):
+class VAE(LatentModel):
     """Variational autoencoder (Kingma and Welling 2014), conditional where num_classes > 0 (Sohn, Lee and Yan 2015).
 
     The encoder makes features of an image, the head, one Dense(2 * latent_dim), makes of these the mean and the
@@ -53,7 +51,11 @@ class VAE(Model):
     """
 
     family = "VAE"
-    _fixed = Model._fixed | {
+    _layer_lists = ("encoder", "decoder")
+    _optimizers = dict.fromkeys(NETWORKS, "optimizer")
+    _streams = ("noise", "sample")
+    _core: _core.VAE
+    _fixed = LatentModel._fixed | {
         *("input_shape", "latent_dim", "reconstruction", "reduction", "beta", "num_classes", "optimizer", "precision"),
     }
 
@@ -72,16 +74,11 @@ class VAE(Model):
         precision: str = "float32",
         seed: int = 0,
     ) -> None:
-        self.input_shape = check.shape(input_shape, "input_shape", [3])
-        self.latent_dim = check.integer(latent_dim, "latent_dim", 1)
+        self._set_common(input_shape, latent_dim, num_classes, precision)
         self.reconstruction = check.choice(reconstruction, "reconstruction", RECONSTRUCTIONS)
         self.reduction = check.choice(reduction, "reduction", REDUCTIONS)
         self.beta = check.number(beta, "beta", 0.0, 1e6)
-        self.num_classes = check.integer(num_classes, "num_classes", 0)
-        self.optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(self.optimizer, Optimizer):
-            raise TypeError(f"optimizer must be one of genmodels.optimizers, not {check.shown(optimizer)}")
-        self.precision = check.choice(precision, "precision", PRECISIONS)
+        self.optimizer = as_optimizer(optimizer, "optimizer", Adam())
         seed = check.seed(seed)
         super().__init__(self._build(as_layers(encoder, "encoder"), as_layers(decoder, "decoder"), seed), seed)
         encoder_core, head_core, decoder_core = (self.networks[name]._core for name in NETWORKS)
@@ -91,10 +88,10 @@ class VAE(Model):
         """The three networks; a message about a layer says whose it is."""
         height, width, channels = self.input_shape
         image = (height, width, channels + self.num_classes)
-        networks = {"encoder": _named("encoder", encoder, image, seed, 0)}
+        networks = {"encoder": named_network("encoder", encoder, image, seed, 0)}
         features = (math.prod(networks["encoder"].output_shape),)
-        networks["head"] = _named("head", (Dense(2 * self.latent_dim),), features, seed, 1)
-        networks["decoder"] = _named("decoder", decoder, (self.latent_dim + self.num_classes,), seed, 2)
+        networks["head"] = named_network("head", (Dense(2 * self.latent_dim),), features, seed, 1)
+        networks["decoder"] = named_network("decoder", decoder, (self.latent_dim + self.num_classes,), seed, 2)
         return networks
 
     def _core_config(self) -> dict[str, Any]:
@@ -142,25 +139,16 @@ class VAE(Model):
 
     def decode(self, z: Any, labels: Any = None) -> np.ndarray:
         """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite."""
-        codes = check.finite(check.floats(z, (self.latent_dim,), "z"), "z")
-        return self._core.decode(codes, check.labels(labels, len(codes), self.num_classes))
+        return self._codes(z, labels)
+
+    def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+        return self._core.decode(codes, classes)
 
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray:
         """Images (N, H, W, C) there and back through the mean of their codes: (N, H, W, C), float32 in [0, 1]."""
         images, classes = self._batch(x, labels)
         mean, _ = self._core.encode(images, classes)
         return self._core.decode(mean, classes)
-
-    def sample(self, n: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
-        """n new images (n, H, W, C), float32 in [0, 1], of codes drawn from the standard normal distribution.
-
-        labels (n,) for a conditional model. With a seed the model's own random streams stay untouched, and the first
-        images do not depend on n: sample(5, seed=k) equals sample(9, seed=k)[:5].
-        """
-        n = check.integer(n, "n", 1)
-        classes = check.labels(labels, n, self.num_classes)
-        seed = None if seed is None else check.seed(seed)
-        return self._decode_around(0.0, 1.0, n, classes, seed)
 
     def sample_near(
         self, x: Any, n: int | None = None, labels: Any = None, spread: float = 1.0, seed: int | None = None
@@ -181,102 +169,7 @@ class VAE(Model):
         turn = np.arange(n) % len(images)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found among the codes
             deviation = np.float32(spread) * np.exp(logvar / 2)
-        return self._decode_around(mean[turn], deviation[turn], n, None if classes is None else classes[turn], seed)
-
-    def _decode_around(self, mean: Any, deviation: Any, n: int, classes: Any, seed: int | None) -> np.ndarray:
-        """The images of codes mean + deviation * noise (n, latent_dim). Where that fails the random streams stay."""
-        before = self._core.streams
-        try:
-            codes = mean + deviation * self._core.prior(n, seed)
-            return self._core.decode(check.finite(codes, "z"), classes)
-        except (MemoryError, OverflowError, ValueError):
-            self._core.streams = before
-            raise
-
-    def _batch(self, x: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images and labels as the core takes them; it checks the pixels' values."""
-        images = check.pixels(x, self.input_shape)
-        return images, check.labels(labels, len(images), self.num_classes)
-
-    def _check_data(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        images, classes = self._batch(x, y)
-        _core.check_images(images, self.input_shape)
-        return images, classes
-
-    # ---- saving -----------------------------------------------------------------------------------
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments as JSON values."""
-        return {
-            "encoder": [layer.to_dict() for layer in self.networks["encoder"].layers],
-            "decoder": [layer.to_dict() for layer in self.networks["decoder"].layers],
-            "input_shape": list(self.input_shape),
-            "latent_dim": self.latent_dim,
-            "reconstruction": self.reconstruction,
-            "reduction": self.reduction,
-            "beta": self.beta,
-            "num_classes": self.num_classes,
-            "optimizer": self.optimizer.to_dict(),
-            "precision": self.precision,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> VAE:
-        """A new model with fresh weights from what `config` gave. ValueError or TypeError for anything else."""
-        if not isinstance(config, Mapping):
-            raise TypeError(f"config must be a dict, not {type(config).__name__}")
-        values = dict(config)
-        known = inspect.signature(VAE).parameters.keys()
-        if values.keys() != known:
-            wrong = ", ".join(sorted(map(str, values.keys() ^ known)))
-            raise ValueError(f"config of a VAE: missing or unknown: {wrong}")
-        for name in ("encoder", "decoder"):
-            if not isinstance(values[name], (list, tuple)):
-                raise TypeError(f"config of a VAE: {name} must be a list of layers, not {type(values[name]).__name__}")
-            values[name] = [layers.from_dict(layer) for layer in values[name]]
-        return cls(**{**values, "optimizer": optimizers.from_dict(values["optimizer"])})
-
-    def _optimizer_tensors(self) -> dict[str, np.ndarray]:
-        return {
-            f"optimizer.{network}.{slot}": view
-            for index, network in enumerate(NETWORKS)
-            for slot, view in self._core.optimizer_slots(index)
-        }
-
-    def _counters(self) -> dict[str, int]:
-        counters = dict(zip(("noise", "sample"), self._core.streams, strict=True))
-        for index, name in enumerate(NETWORKS):
-            counters[f"{name}.clock"] = self.networks[name]._core.clock
-            counters[f"{name}.steps"] = self._core.optimizer_steps(index)
-        return counters
-
-    def _set_counters(self, counters: Mapping[str, int]) -> None:
-        expected = self._counters().keys()
-        if counters.keys() != expected:
-            wrong = ", ".join(sorted(map(str, counters.keys() ^ expected)))
-            raise ValueError(f"counters: missing or unknown: {wrong}")
-        values = {name: check.integer(value, f"counter {name}", 0, 2**64 - 1) for name, value in counters.items()}
-        self._core.streams = values["noise"], values["sample"]
-        for index, name in enumerate(NETWORKS):
-            self.networks[name]._core.clock = values[f"{name}.clock"]
-            self._core.set_optimizer_steps(index, values[f"{name}.steps"])
-
-    def __repr__(self) -> str:
-        names = ("input_shape", "latent_dim", "reconstruction", "reduction", "beta", "num_classes", "optimizer", "seed")
-        described = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"VAE({described}, {self.parameter_count:,} parameters)"
-
-
-def _named(name: str, members: tuple[Layer, ...], shape: tuple[int, ...], seed: int, stream: int) -> Network:
-    """A network whose errors start with its name."""
-    try:
-        return Network(members, shape, seed, stream=stream)
-    except (ValueError, TypeError, OverflowError, MemoryError) as error:
-        kinds = (ValueError, TypeError, OverflowError, MemoryError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
-        raise kind(f"{name}: {error}") from None
+        return self._draw_around(mean[turn], deviation[turn], n, None if classes is None else classes[turn], seed)
 
 
 def _losses(values: tuple[float, float, float]) -> dict[str, float]:
