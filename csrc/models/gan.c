@@ -282,7 +282,7 @@ static gm_status train_discriminator(gm_gan *gan, const gm_gan_batch *batch, int
     int64_t N = batch->N, part = batch->parts > 1 ? k : 0;
     const int64_t *labels = batch->labels ? batch->labels + part * N : NULL;
     gm_network_zero_gradients(gan->network[DISCRIMINATOR]);
-    load(gan, &batch->images, part * N, N, labels, gan->buffers.inputs);
+    load(gan, &batch->images, part * N, N, batch->labels, gan->buffers.inputs);
     draw_fakes(gan, N, noise, labels);
     gm_network_commit(gan->network[GENERATOR]);
     judge(gan, N, losses);
