@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from model_reference import ModelReference, torch_optimizer
-from reference import Reference, double
+from reference import Reference, Rounding, double
 
 import genmodels as gm
 from genmodels import layers as L
@@ -74,7 +74,7 @@ class GANReference(ModelReference):
         average: the moving average of the generator, which begins where the generator stands.
     """
 
-    def __init__(self, gan: gm.GAN, rounding: torch.Generator | None = None) -> None:
+    def __init__(self, gan: gm.GAN, rounding: Rounding | None = None) -> None:
         super().__init__(gan, draws="generator", rounding=rounding)
         self.gan = gan
         self.generator, self.discriminator = self.networks["generator"], self.networks["discriminator"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from reference import Reference, double
+from reference import Reference, Rounding, double
 
 import genmodels as gm
 from genmodels import layers as L
@@ -32,7 +32,7 @@ class ModelReference:
     `draws` names the network that makes the images, whose last layer tells their range. `rounding`: see Reference.
     """
 
-    def __init__(self, model: gm.model.Model, draws: str, rounding: torch.Generator | None = None) -> None:
+    def __init__(self, model: gm.model.Model, draws: str, rounding: Rounding | None = None) -> None:
         self.num_classes = model.num_classes
         self.networks = {name: Reference(net.layers, net.weights, rounding) for name, net in model.networks.items()}
         self.tanh = isinstance(model.networks[draws].layers[-1], L.Tanh)

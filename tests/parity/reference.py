@@ -6,7 +6,7 @@ Arrays are NHWC, like ours; an operation that wants NCHW turns them round itself
 Two things would upset a fair comparison, for no float32 computation could do well there; the reference tells of both:
 - kinks: where a value that decides between the two sides of a ReLU lies within rounding of 0, either side is right;
 - cancellation: with `rounding` every value that passes between two layers, forwards and backwards, is changed by a
-  random part of float32's epsilon. How much a result moves by that is what any float32 code may be off.
+  random part of float32's epsilon, or of a few. How much a result moves by that is what any float32 code may be off.
 """
 
 from __future__ import annotations
@@ -110,21 +110,28 @@ def crop(full: torch.Tensor, sizes: Sequence[int], before: Sequence[int]) -> tor
 # ---- Networks ----
 
 
-class Rounding(torch.autograd.Function):
-    """x moved by up to float32's epsilon; the gradient on its way back too, on its own."""
+class Rounding:
+    """Random errors of up to so many of float32's epsilons, drawn from a seed."""
+
+    def __init__(self, seed: int, epsilons: float = 1.0) -> None:
+        self.source = torch.Generator().manual_seed(seed)
+        self.size = epsilons * FLOAT32_EPSILON
+
+    def moved(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (1 + self.size * (2 * torch.rand(x.shape, generator=self.source, dtype=x.dtype) - 1))
+
+
+class Rounded(torch.autograd.Function):
+    """x with errors; the gradient on its way back too, with its own."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Generator) -> torch.Tensor:
-        ctx.source = source
-        return moved(x, source)
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+        ctx.rounding = rounding
+        return rounding.moved(x)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return moved(dy, ctx.source), None
-
-
-def moved(x: torch.Tensor, source: torch.Generator) -> torch.Tensor:
-    return x * (1 + FLOAT32_EPSILON * (2 * torch.rand(x.shape, generator=source, dtype=x.dtype) - 1))
+        return ctx.rounding.moved(dy), None
 
 
 class Reference:
@@ -133,7 +140,7 @@ class Reference:
     Attributes:
         weights: the trainable ones collect gradients; moving statistics and singular vectors move as ours do.
         kink_distance: the least |x| / max |x| met at the input of a ReLU or LeakyReLU, exact zeros apart.
-        rounding: a source of random numbers to imitate float32's rounding, or None.
+        rounding: what imitates float32's, or None.
         rounds_output: whether that includes the network's output, and the gradient that comes in there.
     """
 
@@ -141,7 +148,7 @@ class Reference:
         self,
         layers: Sequence[L.Layer],
         weights: Mapping[str, np.ndarray],
-        rounding: torch.Generator | None = None,
+        rounding: Rounding | None = None,
     ) -> None:
         self.layers = tuple(layers)
         self.weights: Tensors = {name: double(value) for name, value in weights.items()}
@@ -165,7 +172,7 @@ class Reference:
         return self.rounded(x) if self.rounds_output else x
 
     def rounded(self, x: torch.Tensor) -> torch.Tensor:
-        return x if self.rounding is None else Rounding.apply(x, self.rounding)
+        return x if self.rounding is None else Rounded.apply(x, self.rounding)
 
     def of(self, index: int, name: str) -> torch.Tensor | None:
         return self.weights.get(f"{index}.{name}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gan_reference import GANReference, indifferent_biases
-from reference import relative_error
+from reference import Rounding, relative_error
 
 import genmodels as gm
 from genmodels import layers as L
@@ -15,7 +15,7 @@ from genmodels import optimizers
 TOLERANCE = 1e-4
 BATCH, CLASSES, LATENT, SIZE = 8, 10, 4, 12
 ALMOST_ALONE = 1e6  # a weight of the penalty that leaves nothing else to see in the gradients
-TRIES, ROUNDINGS = 20, 4
+TRIES, ROUNDINGS, EPSILONS = 20, 4, 8
 
 torch.set_num_threads(1)
 
@@ -91,10 +91,9 @@ def batch(gan: gm.GAN, seed: int, n: int = BATCH) -> Step:
     return images, labels, rng.standard_normal((n, LATENT), np.float32), rng.random(n, np.float32)
 
 
-def expected_of(gan: gm.GAN, step: Step, rounding: int | None = None) -> Result:
+def expected_of(gan: gm.GAN, step: Step, rounding: Rounding | None = None) -> Result:
     """The penalty, and the gradients of the critic's whole loss."""
-    source = None if rounding is None else torch.Generator().manual_seed(rounding)
-    reference = GANReference(gan, source)
+    reference = GANReference(gan, rounding)
     losses = reference.train_step(*step)
     return losses["gradient_penalty"], reference.discriminator.gradients()
 
@@ -117,7 +116,7 @@ def fair_start(critic: Layers, **settings: float) -> tuple[gm.GAN, Step, Result]
         gan = build(critic, seed, **settings)
         step, apart = batch(gan, seed), indifferent_biases(critic)
         expected = expected_of(gan, step)
-        roundings = (expected_of(gan, step, rounding) for rounding in range(ROUNDINGS))
+        roundings = (expected_of(gan, step, Rounding(number, EPSILONS)) for number in range(ROUNDINGS))
         if all(max(errors(moved, expected, apart).values()) <= TOLERANCE / 10 for moved in roundings):
             return gan, step, expected
     raise AssertionError("no fair start")
