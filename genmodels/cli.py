@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,21 @@ import numpy as np
 
 import genmodels as gm
 
-from . import datasets, plot, run, zoo
+from . import datasets, plot, run, settings, sweep, zoo
+from .training.samples import classes_in_turn
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
 # What `train` takes for settings not given, unless --recipe says to take the model's own.
-_DEFAULTS = {"data": "strokes", "epochs": 10, "batch_size": 128, "seed": 0, "limit": None, "conditional": False}
+_DEFAULTS = {
+    **{"data": "strokes", "split": "train", "limit": None, "image_size": None, "latent_dim": None},
+    **{"epochs": 10, "batch_size": 128, "seed": 0, "conditional": False},
+}
+
+# What `sweep` takes for settings not given: the study of three families at three image and latent sizes.
+_SWEEP_DEFAULTS = {
+    **{name: _DEFAULTS[name] for name in ("data", "epochs", "batch_size", "limit")},
+    **{"models": ["vae", "gan", "wgan"], "sizes": [16, 32, 64], "latent": [2, 20, 100], "seeds": 3},
+}
 
 # What `info` calls the entries of `cpu_info`.
 _CPU_ROWS = {"isa": "kernels chosen", "isa_available": "kernels available", "isa_machine": "best for this CPU"}
@@ -34,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        code: int = arguments.command(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = arguments.command(arguments)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -51,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="genmodels", description="Train and study small generative image models.")
     parser.add_argument("--version", action="version", version=f"genmodels {gm.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_train, _add_sample, _add_evaluate, _add_info):
+    for add in (_add_train, _add_sample, _add_evaluate, _add_info, _add_sweep):
         add(commands)
     return parser
 
@@ -73,12 +86,21 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
     )
+    parser.add_argument(
+        "--split",
+        choices=settings.SPLITS,
+        help="train: on the training images (default); train+test: on all, none of which is then held out",
+    )
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
+    parser.add_argument(
+        "--image-size", type=_whole(1), metavar="N", help="pixels a side (default: the model's or else the data's)"
+    )
+    parser.add_argument("--latent-dim", type=_whole(1), metavar="N", help="latent axes (default: the model's)")
     parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs in all (default: 10)")
     parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
     parser.add_argument(
         "--seed", type=_whole(0), metavar="S", help="seed of weights, noise and data order (default: 0)"
     )
-    parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
     parser.add_argument(
         "--conditional",
         action="store_const",
@@ -90,7 +112,17 @@ def _add_train(commands: Any) -> None:
     )
     parser.add_argument("--budget", type=_seconds, metavar="T", help="end in good order after 90s, 30m or 2h")
     parser.add_argument(
-        "--checkpoint-every", type=_whole(1), default=1, metavar="K", help="epochs between checkpoints (default: 1)"
+        "--checkpoint-every", type=_whole(1), metavar="K", help="epochs between checkpoints (default: 1)"
+    )
+    parser.add_argument(
+        "--keep",
+        type=_whole(0),
+        default=0,
+        metavar="K",
+        help="keep the last K checkpoints, and the best of a model that has one (default: the newest alone)",
+    )
+    parser.add_argument(
+        "--samples-every", type=_whole(1), metavar="K", help="epochs between pictures (default: about ten pictures)"
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", dest="mode", action="store_const", const="resume", help="go on with the run in DIR")
@@ -121,19 +153,46 @@ def _add_info(commands: Any) -> None:
     parser.add_argument("model", type=Path, nargs="?", metavar="RUN_OR_FILE")
 
 
+def _add_sweep(commands: Any) -> None:
+    parser = _add(commands, "sweep", _sweep, "train a grid of models, or go on with one, and write tables and a page")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the sweep's folder")
+    parser.add_argument("--models", type=_names, metavar="A,B", help="families of the zoo (default: vae,gan,wgan)")
+    parser.add_argument("--sizes", type=_numbers, metavar="N,N", help="pixels a side (default: 16,32,64)")
+    parser.add_argument("--latent", type=_numbers, metavar="N,N", help="latent axes (default: 2,20,100)")
+    parser.add_argument("--seeds", type=_whole(1), metavar="K", help="seeds 0..K-1 of each (default: 3)")
+    parser.add_argument(
+        "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
+    )
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
+    )
+    parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs of each (default: 10)")
+    parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
+    parser.add_argument("--workers", type=_whole(1), default=1, metavar="W", help="trials at a time (default: 1)")
+    parser.add_argument(
+        "--checkpoint-every", type=_whole(1), default=1, metavar="K", help="epochs between checkpoints (default: 1)"
+    )
+
+
 def _train(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
     _log_to_stderr()
     given = {name: getattr(arguments, name) for name in _DEFAULTS}
-    recipe = {name: zoo.recipe(arguments.name)[name] for name in ("data", "epochs", "batch_size")}
-    defaults = {**_DEFAULTS, **(recipe if arguments.recipe else {})}
-    work = run.Run.open(
-        arguments.out, {"model": arguments.name, **given}, defaults, arguments.mode or "new", arguments.data_root
-    )
+    recipe: dict[str, Any] = zoo.recipe(arguments.name) if arguments.recipe else {}
+    known: dict[str, Any] = {name: recipe[name] for name in ("data", "split", "epochs", "batch_size") if name in recipe}
+    asked = {"model": arguments.name, **given}
+    work = run.Run.open(arguments.out, asked, {**_DEFAULTS, **known}, arguments.mode or "new", arguments.data_root)
     if work.finished():
         print(f"nothing to do: all {work.settings.epochs} epochs are trained")
         return _print_paths(work)
-    return _report_outcome(work, work.train(arguments.checkpoint_every, arguments.budget), arguments.budget)
+    outcome = work.train(
+        arguments.checkpoint_every or recipe.get("checkpoint_every", 1),
+        arguments.budget,
+        samples_every=arguments.samples_every,
+        keep=arguments.keep,
+    )
+    return _report_outcome(work, outcome, arguments.budget)
 
 
 def _report_outcome(work: run.Run, outcome: run.Outcome, budget: float | None) -> int:
@@ -151,7 +210,7 @@ def _report_outcome(work: run.Run, outcome: run.Outcome, budget: float | None) -
 def _sample(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
     model = gm.load(run.find_model(arguments.model))
-    labels = run.sample_labels(model, arguments.n)
+    labels = classes_in_turn(model, arguments.n)
     if arguments.labels is not None:
         labels = np.resize(np.array(arguments.labels, np.int64), arguments.n)
     images = model.sample(arguments.n, labels=labels, seed=arguments.seed)
@@ -168,7 +227,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if data is None:
         raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
     _, (x, y) = datasets.load(data, root=arguments.data_root)
-    _print_losses(model.evaluate(*run.inputs(model, x[: arguments.limit], y[: arguments.limit])))
+    images = run.resized(x[: arguments.limit], model.config["input_shape"][0])
+    _print_losses(model.evaluate(*run.inputs(model, images, y[: arguments.limit])))
     return 0
 
 
@@ -192,6 +252,24 @@ def _info_of_model(path: Path) -> int:
     return 0
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    _log_to_stderr()
+    given = {name: getattr(arguments, name) for name in _SWEEP_DEFAULTS}
+    grid = sweep.open_grid(arguments.out, given, _SWEEP_DEFAULTS)
+    options = {"data_root": arguments.data_root, "checkpoint_every": arguments.checkpoint_every}
+    if arguments.workers == 1:
+        rows = sweep.run_sweep(grid, arguments.out, **options)
+    else:
+        share = max(1, gm.get_num_threads() // arguments.workers)
+        with sweep.worker_pool(arguments.workers) as pool:
+            rows = sweep.run_sweep(grid, arguments.out, pool, threads=share, **options)
+    print(f"results: {arguments.out / sweep.RESULTS}")
+    print(f"page:    {arguments.out / sweep.PAGE}")
+    failed = [row for row in rows if row["status"] != sweep.FINISHED]
+    return _fail(f"{len(failed)} of {len(rows)} trials failed; the same command tries them again", 1) if failed else 0
+
+
 def _print_losses(losses: Mapping[str, float]) -> None:
     for name, value in losses.items():
         print(f"test {name}: {value:.3f}")
@@ -212,6 +290,11 @@ def _set_threads(count: int | None) -> None:
 def _log_to_stderr() -> None:
     """Shows the library's one line an epoch when no progress bar does."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+def _show_warning(message: Warning | str, *place: Any, **options: Any) -> None:
+    """On one line: where in the source it arose is of no use to who types a command."""
+    print(f"genmodels: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> int:
@@ -238,6 +321,14 @@ def _labels(text: str) -> list[int]:
     if max(map(abs, labels)) >= 2**63:
         raise argparse.ArgumentTypeError(f"no model has so many classes: {text}")
     return labels
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in _names(text)]
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,5 @@
-"""One self-contained HTML page about a training run: pictures inside, no script, nothing fetched."""
+"""Self-contained HTML pages: pictures inside, no script, nothing fetched. The page about a training run, and the pieces
+that other pages are made of."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._files import replacing
+from .plot.curves import label
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -24,8 +26,12 @@ figure {{ margin: 1.5em 0; }}
 figcaption {{ color: #444; }}
 table {{ border-collapse: collapse; margin: 1em 0; }}
 th, td {{ padding: 0.2em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }}
+td {{ white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 .wide, pre {{ overflow-x: auto; }}
+.row {{ display: flex; gap: 1em; }}
+.row figure {{ flex: 0 1 25%; margin: 0.5em 0; }}
+.row img {{ width: 100%; image-rendering: pixelated; }}
 </style>
 </head>
 <body>
@@ -44,14 +50,22 @@ def write_report(
     test: Mapping[str, float],
     epochs: Mapping[str, Sequence[float]],
     summary: str,
+    warnings: Sequence[str] = (),
 ) -> None:
-    """Writes the page: pictures by caption (PNG files, embedded), the test losses, the table of epochs, the settings
-    and the model's summary. Raises OSError when a picture cannot be read or the page cannot be written."""
-    parts = [_figure(caption, file) for caption, file in pictures.items()]
-    parts += ["<h2>Test losses</h2>", table(("term", "nats an image"), ((name, number(v)) for name, v in test.items()))]
+    """Writes the page: pictures by caption (PNG files, embedded), the warnings, the test losses, the table of epochs,
+    the settings and the model's summary. Raises OSError when a picture cannot be read or the page cannot be written."""
+    parts = [figure(caption, file.read_bytes()) for caption, file in pictures.items()]
+    if warnings:
+        parts += ["<h2>Warnings</h2>", *(f"<p>{escape(warning)}</p>" for warning in warnings)]
+    parts += ["<h2>Test losses</h2>", table(("term", "value"), ((label(name), number(v)) for name, v in test.items()))]
     parts += ["<h2>Epochs</h2>", _epoch_table(epochs)]
     parts += ["<h2>Settings</h2>", table(("setting", "value"), settings.items())]
     parts += ["<h2>Model</h2>", f"<pre>{escape(summary)}</pre>"]
+    write_page(path, title, parts)
+
+
+def write_page(path: str | os.PathLike[str], title: str, parts: Iterable[str]) -> None:
+    """Writes a page of these pieces of HTML under its title, in one piece."""
     with replacing(path) as file:
         file.write(_PAGE.format(title=escape(title), body="\n".join(parts)).encode())
 
@@ -60,6 +74,12 @@ def table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     """An HTML table; every cell is escaped."""
     lines = [_row("th", head), *(_row("td", row) for row in rows)]
     return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+
+
+def figure(caption: str, png: bytes) -> str:
+    """A PNG picture with its caption below."""
+    data, text = base64.b64encode(png).decode("ascii"), escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def number(value: float) -> str:
@@ -79,9 +99,3 @@ def _epoch_table(epochs: Mapping[str, Sequence[float]]) -> str:
         for epoch in range(count)
     ]
     return table(["epoch", *(name.replace("_", " ") for name in columns)], rows)
-
-
-def _figure(caption: str, file: Path) -> str:
-    data = base64.b64encode(file.read_bytes()).decode("ascii")
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'

@@ -1,15 +1,17 @@
 """A training run that lives in a folder: begun, killed, gone on with, finished.
 
 The folder holds `run.json` (what was asked for), `checkpoint.safetensors` (the newest state, from which a killed run
-goes on to the same bits), `history.csv`, and in the end `model.safetensors`, the pictures and `report.html`.
+goes on to the same bits), `history.csv`, pictures on the way in `samples/`, earlier states in `checkpoints/` where they
+are to be kept, and in the end `model.safetensors`, the pictures and `report.html`.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,21 +19,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checkpoint, datasets, plot, zoo
+from . import checkpoint, datasets, pictures, settings, zoo
 from ._files import replacing
-from .callbacks import Callback, Checkpoint, TimeLimit
+from .callbacks import Callback, Checkpoint, Samples, TimeLimit
 from .model import Model
-from .plot.figure import new_figure, save_figure
 from .report import write_report
-from .training.history import History
+from .settings import Settings
 
-MODEL, CHECKPOINT, SETTINGS = "model.safetensors", "checkpoint.safetensors", "run.json"
-HISTORY, REPORT, SAMPLES = "history.csv", "report.html", "samples.png"
-LOSSES, LATENT, RECONSTRUCTIONS = "losses.png", "latent.png", "reconstructions.png"
-FILES = (MODEL, CHECKPOINT, SETTINGS, HISTORY, REPORT, SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS)
+MODEL, CHECKPOINT, HISTORY, REPORT = "model.safetensors", "checkpoint.safetensors", "history.csv", "report.html"
+WARNINGS = "warnings.txt"
+SAMPLES = pictures.SAMPLES
+FILES = (MODEL, CHECKPOINT, settings.FILE, HISTORY, REPORT, WARNINGS, *pictures.FILES)
+
+# Folders of the run with what it writes into them.
+ON_THE_WAY, KEPT = "samples", "checkpoints"
+FOLDERS = {
+    ON_THE_WAY: re.compile(r"samples-\d{3,}\.png|samples\.gif"),
+    KEPT: re.compile(r"checkpoint-\d{3,}\.safetensors|best\.safetensors"),
+}
 
 # A killed run loses at most about this many seconds of work.
 CHECKPOINT_SECONDS = 30.0
+# Pictures on the way, about, unless their distance is given.
+PICTURES = 10
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
@@ -40,19 +50,6 @@ Split = tuple[Images, Labels]
 
 class RunExistsError(ValueError):
     """The folder holds something, and the user asked neither to go on with it nor to overwrite it."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides a run's result: the model's name, whether it is given the labels, the data set and the recipe."""
-
-    model: str
-    data: str
-    epochs: int
-    batch_size: int
-    seed: int
-    limit: int | None
-    conditional: bool
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ class Outcome:
 class Run:
     """The run in `folder` with these settings; `open` makes one, `train` carries it on."""
 
-    def __init__(self, folder: Path, settings: Settings, data_root: str | None = None, afresh: bool = False) -> None:
-        self.folder, self.settings, self.data_root, self._afresh = folder, settings, data_root, afresh
+    def __init__(self, folder: Path, asked: Settings, data_root: str | None = None, afresh: bool = False) -> None:
+        self.folder, self.settings, self.data_root, self._afresh = folder, asked, data_root, afresh
 
     @classmethod
     def open(
@@ -87,10 +84,10 @@ class Run:
         mode: "new" refuses a folder that holds anything; "resume" takes what is not given from the run there, and
         begins one where there is none; "overwrite" will remove an earlier run's files, and no others.
         """
-        earlier = _read_settings(folder) if mode == "resume" else None
+        earlier = settings.read(folder) if mode == "resume" else None
         if mode == "new" and folder.is_dir() and any(folder.iterdir()):
             raise RunExistsError(f"{folder} is not empty: --resume goes on with the run there, --overwrite replaces it")
-        return cls(folder, _merge(given, defaults, earlier), data_root, afresh=mode == "overwrite")
+        return cls(folder, settings.merge(given, defaults, earlier), data_root, afresh=mode == "overwrite")
 
     def finished(self) -> bool:
         """Whether every epoch is trained and every result written."""
@@ -98,25 +95,46 @@ class Run:
             return False
         return self._complete(checkpoint.load(self.folder / MODEL))
 
-    def train(self, checkpoint_every: int = 1, budget: float | None = None, verbose: str = "auto") -> Outcome:
-        """Trains to the last epoch, or until Ctrl-C or the budget of seconds ends it, and writes the results.
+    def train(
+        self,
+        checkpoint_every: int = 1,
+        budget: float | None = None,
+        verbose: str = "auto",
+        callbacks: Sequence[Callback] = (),
+        samples_every: int | None = None,
+        keep: int = 0,
+    ) -> Outcome:
+        """Trains to the last epoch, or until Ctrl-C, a callback or the budget of seconds ends it, and writes the
+        results, which a run that Ctrl-C or a callback stopped goes without.
 
-        The newest state is saved every `checkpoint_every` epochs, every half minute, and at the end, whatever it is.
+        The newest state is saved every `checkpoint_every` epochs, every half minute, and at the end, whatever it is; of
+        those every `checkpoint_every` epochs the last `keep` stay, and then the best epoch's too where the model has a
+        loss to tell it by. Pictures of the same draws are made every `samples_every` epochs (None: about ten in all).
+        FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
         """
         deadline = None if budget is None else time.monotonic() + budget
         train, test = self._data()
         model = self._model(train[0])
         self._prepare_folder()
-        self._fit(model, train, test, checkpoint_every, deadline, verbose)
+        watchers = [*self._callbacks(model, checkpoint_every, samples_every, keep), *callbacks]
+        try:
+            self._fit(model, train, test, watchers, deadline, verbose)
+        except FloatingPointError as error:
+            newest = self.folder / CHECKPOINT
+            if not newest.exists():
+                raise
+            raise FloatingPointError(f"{error}; {newest} holds the last state saved before it") from error
         if self._complete(model) or (deadline is not None and time.monotonic() >= deadline):
             scores, missing = self._write_results(model, test)
             return Outcome(self._complete(model), False, len(model.history), scores, missing)
         return Outcome(False, True, len(model.history), {}, [])
 
     def _data(self) -> tuple[Split, Split]:
-        """The training images (the first `limit`) and the test images, with their labels."""
-        (x, y), test = datasets.load(self.settings.data, root=self.data_root)
-        return (x[: self.settings.limit], y[: self.settings.limit]), test
+        """The images to train on (the first `limit`) and the test images, in the model's size, with their labels."""
+        train, test = datasets.load(self.settings.data, root=self.data_root)
+        x, y = train if self.settings.split == "train" else datasets.join(train, test)
+        side, limit = self.settings.image_size, self.settings.limit
+        return (resized(x[:limit], side), y[:limit]), (resized(test[0], side), test[1])
 
     def _model(self, x: Images) -> Model:
         """The newest state on disk, or a fresh model that takes images of x's shape, and all classes if asked to."""
@@ -125,21 +143,39 @@ class Run:
         changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
-        return zoo.build(self.settings.model, **changes)
+        return zoo.build(self.settings.model, latent_dim=self.settings.latent_dim, **changes)
 
     def _prepare_folder(self) -> None:
         """Clears away what is to be replaced and notes the settings."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES if self._afresh else ():
-            (self.folder / name).unlink(missing_ok=True)
+        if self._afresh:
+            self._clear()
         self._afresh = False
-        with replacing(self.folder / SETTINGS) as file:
-            file.write(json.dumps(asdict(self.settings), indent=2).encode() + b"\n")
+        settings.write(self.folder, self.settings)
+
+    def _clear(self) -> None:
+        """Removes an earlier run's files, and the folders that are empty then."""
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        for name, written in FOLDERS.items():
+            for path in (self.folder / name).glob("*"):
+                if written.fullmatch(path.name):
+                    path.unlink()
+            with suppress(OSError):  # none there, or something of the user's in it
+                (self.folder / name).rmdir()
 
     def _complete(self, model: Model) -> bool:
         return not model.interrupted and len(model.history) >= self.settings.epochs
 
-    def _fit(self, model: Model, train: Split, test: Split, every: int, deadline: float | None, verbose: str) -> None:
+    def _fit(
+        self,
+        model: Model,
+        train: Split,
+        test: Split,
+        callbacks: list[Callback],
+        deadline: float | None,
+        verbose: str,
+    ) -> None:
         """Finishes an interrupted fit, then trains the epochs still missing."""
         x, y = inputs(model, *train)
         # A short run is not made long by looking at more test images than it trains on.
@@ -150,26 +186,40 @@ class Run:
             "verbose": verbose,
         }
         if model.interrupted:
-            history = model.fit(x, y, resume=True, callbacks=self._callbacks(every, deadline), **options)
+            history = model.fit(x, y, resume=True, callbacks=[*callbacks, *_limit(deadline)], **options)
             if history.interrupted:
                 return
         missing = self.settings.epochs - len(model.history)
         if missing > 0:
-            model.fit(x, y, epochs=missing, callbacks=self._callbacks(every, deadline), **options)
+            model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
-    def _callbacks(self, every: int, deadline: float | None) -> list[Callback]:
-        keeper = Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=CHECKPOINT_SECONDS)
-        keeping: list[Callback] = [keeper, _HistoryFile(self.folder / HISTORY)]
-        if deadline is None:
-            return keeping
-        return [*keeping, TimeLimit(max(deadline - time.monotonic(), 1e-3))]
+    def _callbacks(self, model: Model, every: int, samples_every: int | None, keep: int) -> list[Callback]:
+        """The newest state is written last of what lies in the folder: a run that is killed goes on from before."""
+        between = samples_every or -(-self.settings.epochs // PICTURES)
+        gif = find_spec("PIL") is not None
+        return [
+            *(self._keepers(model, every, keep) if keep else ()),
+            Samples(self.folder / ON_THE_WAY, every_epochs=between, seed=self.settings.seed, gif=gif),
+            _WarningsFile(self.folder / WARNINGS),
+            Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=CHECKPOINT_SECONDS),
+            _HistoryFile(self.folder / HISTORY),
+        ]
+
+    def _keepers(self, model: Model, every: int, keep: int) -> list[Callback]:
+        folder = self.folder / KEPT
+        folder.mkdir(exist_ok=True)
+        path, best = folder / "checkpoint-{epoch:03d}.safetensors", folder / "best.safetensors"
+        if not hasattr(model, "encode"):  # a GAN's losses do not tell how good it is
+            return [Checkpoint(path, every_epochs=every, keep=keep)]
+        return [Checkpoint(path, every_epochs=every, keep=keep, monitor="val_loss", best=best)]
 
     def _write_results(self, model: Model, test: Split) -> tuple[Mapping[str, float], list[str]]:
         """Model, history, pictures and report; returns the test losses and the pictures that lack matplotlib."""
-        scores = model.evaluate(*inputs(model, *test))
+        x, labels = inputs(model, *test)
+        scores = model.evaluate(x, labels)
         model.save(self.folder / MODEL)
         model.history.to_csv(self.folder / HISTORY)
-        drawn, missing = self._draw(model, test)
+        drawn, missing = pictures.draw(self.folder, model, x, labels, test[1], self.settings.seed)
         write_report(
             self.folder / REPORT,
             title=f"{self.settings.model} on {self.settings.data}",
@@ -178,59 +228,9 @@ class Run:
             test=scores,
             epochs={name: model.history[name] for name in model.history},
             summary=model.summary(),
+            warnings=_lines(self.folder / WARNINGS),
         )
         return scores, missing
-
-    def _draw(self, model: Model, test: Split) -> tuple[dict[str, str], list[str]]:
-        """Draws the run's pictures; returns name -> caption of those made, and the names of those left out."""
-        images = model.sample(25, labels=sample_labels(model, 25), seed=self.settings.seed)
-        plot.save_grid(images, self.folder / SAMPLES)
-        drawn = {SAMPLES: "25 images the model draws from noise"}
-        pictures = _pictures(model, *test)
-        if find_spec("matplotlib") is None:
-            return drawn, list(pictures)
-        for name, picture in pictures.items():
-            figure = new_figure(picture.inches)
-            picture.draw(figure)
-            save_figure(figure, self.folder / name)
-            drawn[name] = picture.caption
-        return drawn, []
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A picture to be: what to write under it, how large it is, and what draws it in a figure."""
-
-    caption: str
-    inches: tuple[float, float]
-    draw: Callable[[Any], Any]
-
-
-def _pictures(model: Model, x: Images, y: Labels) -> dict[str, _Picture]:
-    """What matplotlib draws of a model, by file name; test images serve to show an encoder."""
-    pictures = {}
-    if len(model.history):
-        pictures[LOSSES] = _Picture("losses by epoch", (12, 4), lambda figure: _draw_losses(model.history, figure))
-    if hasattr(model, "encode"):
-        some, labels = inputs(model, x[:10], y[:10])
-        pictures[RECONSTRUCTIONS] = _Picture(
-            "test images above their reconstructions",
-            (10, 2.2),
-            lambda figure: plot.reconstructions(model, some, ax=figure.add_subplot(), labels=labels),
-        )
-        pictures[LATENT] = _Picture(
-            "test images in the latent space",
-            (8, 6.5),
-            lambda figure: plot.latent(model, x[:5000], y[:5000], ax=figure.add_subplot()),
-        )
-    return pictures
-
-
-def _draw_losses(history: History, figure: Any) -> None:
-    """One panel a term, for their sizes differ too much to be read from one axis."""
-    terms = [name for name in history.steps if name in history]
-    for ax, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
-        plot.history(history, ax=ax, keys=[term])
 
 
 class _HistoryFile(Callback):
@@ -241,6 +241,29 @@ class _HistoryFile(Callback):
 
     def on_epoch_end(self, model: Model, epoch: int, losses: Mapping[str, float]) -> None:
         model.history.to_csv(self.path)
+
+
+class _WarningsFile(Callback):
+    """Notes in `warnings.txt`, a line each, what tells of a model that fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_epoch_end(self, model: Model, epoch: int, losses: Mapping[str, float]) -> None:
+        noted = _lines(self.path)
+        found = [line for line in (f"epoch {epoch}: {text}" for text in model._symptoms(losses)) if line not in noted]
+        if found:  # an epoch that is trained again after a kill is noted once
+            with replacing(self.path) as file:
+                file.write("".join(f"{line}\n" for line in [*noted, *found]).encode())
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _limit(deadline: float | None) -> list[Callback]:
+    """What ends a fit at the deadline."""
+    return [] if deadline is None else [TimeLimit(max(deadline - time.monotonic(), 1e-3))]
 
 
 def find_model(path: Path) -> Path:
@@ -255,42 +278,15 @@ def find_model(path: Path) -> Path:
 
 def trained_on(path: Path) -> str | None:
     """The data set of the run whose folder, or a file in it, `path` is; None when there is no run."""
-    settings = _read_settings(path if path.is_dir() else path.parent)
-    return settings.data if settings else None
+    found = settings.read(path if path.is_dir() else path.parent)
+    return found.data if found else None
+
+
+def resized(x: Images, side: int) -> Images:
+    """The images in `side` x `side` pixels; x itself where they are."""
+    return x if x.shape[1:3] == (side, side) else datasets.resize(x, side)
 
 
 def inputs(model: Model, x: Images, y: Labels) -> tuple[Images, Labels | None]:
     """The images, and the labels only for a model that takes them."""
     return x, y if getattr(model, "num_classes", 0) else None
-
-
-def sample_labels(model: Model, n: int) -> NDArray[np.int64] | None:
-    """The classes in turn for a conditional model, None for another."""
-    classes = getattr(model, "num_classes", 0)
-    return np.arange(n) % classes if classes else None
-
-
-def _read_settings(folder: Path) -> Settings | None:
-    """The settings of the run in the folder, None when there is none."""
-    path = folder / SETTINGS
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-        return Settings(**{field.name: found[field.name] for field in fields(Settings)})
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not hold the settings of a run: {error}") from None
-
-
-def _merge(given: Mapping[str, Any], defaults: Mapping[str, Any], earlier: Settings | None) -> Settings:
-    """The settings given, completed; of an earlier run's only the number of epochs may change, and only grow."""
-    asked = {name: value for name, value in given.items() if value is not None}
-    if earlier is None:
-        return Settings(**{**defaults, **asked})
-    for name, before in asdict(earlier).items():
-        now = asked.get(name, before)
-        if name == "epochs" and now < before:
-            raise ValueError(f"the run was begun for {before} epochs, which --resume cannot shorten to {now}")
-        if name != "epochs" and now != before:
-            raise ValueError(f"the run was begun with {name} {before}, which --resume cannot change to {now}")
-    return Settings(**{**asdict(earlier), **asked})

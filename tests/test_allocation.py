@@ -66,6 +66,12 @@ def layered(classes, dtype):
     return gm.VAE(encoder=encoder, decoder=decoder, input_shape=(28, 28, 1), latent_dim=6, num_classes=classes,
                   reconstruction="mse", optimizer=gm.optimizers.RMSprop(1e-3, momentum=0.9))
 
+def recurrent(dtype):
+    encoder = [L.Reshape((28, 28)), L.LSTM(40), L.LayerNorm(), L.LSTM(30, return_sequences=False)]
+    decoder = [L.Dense(7 * 7 * 16), L.Reshape((7, 7, 16)), L.UpSampling2D(8), L.MaxPool2D(3, 1, "same"), L.AvgPool2D(),
+               L.Conv2D(1, 3, padding="same"), L.Sigmoid()]
+    return gm.VAE(encoder=encoder, decoder=decoder, input_shape=(28, 28, 1), latent_dim=6)
+
 def pixels(n, dtype):
     x = np.random.default_rng(0).integers(0, 256, (n, 28, 28, 1), np.uint8)
     return x if dtype == "uint8" else np.float32(x) / np.float32(255)
@@ -112,7 +118,9 @@ def test_the_counter_counts(counter: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("model", ["gm.zoo.build('vae-keras')", "layered(0, dtype)", "layered(10, dtype)"])
+@pytest.mark.parametrize(
+    "model", ["gm.zoo.build('vae-keras')", "layered(0, dtype)", "layered(10, dtype)", "recurrent(dtype)"]
+)
 def test_training_steps_allocate_nothing(counter: Path, model: str, dtype: str, threads: int) -> None:
     classes = 10 if "10" in model else 0
     program = f"dtype = {dtype!r}\ngm.set_num_threads({threads})\nprint(steps({model}, {classes}, dtype))"

@@ -103,6 +103,29 @@ def test_rows_do_not_depend_on_their_batch(threads: Callable[[int], None], count
             assert function(n).tobytes() == everything[:n].tobytes(), f"{name} of {n} and of 64"
 
 
+RECURRENT = [L.LSTM(24), L.LayerNorm(), L.LSTM(17, return_sequences=False), L.Dense(10)]
+
+
+def test_threads_do_not_change_recurrent_networks(threads: Callable[[int], None]) -> None:
+    rng, results = np.random.default_rng(4), []
+    x, dy = rng.standard_normal((150, 28, 20), np.float32), rng.standard_normal((150, 10), np.float32)
+    for count in THREADS:
+        threads(count)
+        net = gm.Network(RECURRENT, (28, 20), seed=1)
+        y = net.forward(x, training=True)
+        results.append((y.tobytes(), net.backward(dy).tobytes(), net.parameter_gradients.tobytes()))
+    assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("place", [0, 3, 63])
+def test_sequences_do_not_depend_on_their_place(place: int) -> None:
+    net = gm.Network(RECURRENT, (7, 5), seed=1)
+    x = np.random.default_rng(3).standard_normal((64, 7, 5), np.float32)
+    alone = net.forward(x[place : place + 1])
+    assert alone.tobytes() == net.forward(x)[place : place + 1].tobytes()
+    assert alone.tobytes() == net.forward(x, training=True)[place : place + 1].tobytes()
+
+
 @pytest.mark.parametrize("place", [0, 3, 63])
 def test_rows_do_not_depend_on_their_place(place: int) -> None:
     """A network's output for one sample, alone and anywhere in a batch of 64, larger than any before."""

@@ -177,7 +177,8 @@ static gm_status reserve_piece(gm_gan *gan, int64_t N, gm_error *error) {
 
 /* ---- Passes ---- */
 
-/* Images start..start+N-1 of x, or N of the generator's (drawn), as the discriminator sees them. */
+/* Images start..start+N-1 of x, whose labels are all of x's, or N of the generator's (drawn), as the discriminator sees
+ * them. */
 static void load(const gm_gan *gan, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
     gm_images_load(x, start, N, &gan->config.image, labels, labels ? gan->config.num_classes : 0,
                    gan->signed_range ? 2.0f : 1.0f, gan->signed_range ? -1.0f : 0.0f, out);

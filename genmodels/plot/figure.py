@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from .._files import replacing
@@ -25,6 +27,9 @@ PALETTE = (
     "#51c7ff",
     "#f4ce57",
 )
+
+# matplotlib lays out and writes text with caches that threads must not share.
+_DRAWING = threading.Lock()
 
 
 def require_matplotlib() -> None:
@@ -64,7 +69,16 @@ def new_figure(size: tuple[float, float]) -> Figure:
     return figure
 
 
+def figure_png(figure: Any, dpi: int = 120) -> bytes:
+    """The figure as a PNG file."""
+    file = io.BytesIO()
+    with _DRAWING:
+        figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
 def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int = 120) -> None:
     """Writes the figure as PNG in one piece: no reader ever sees half a picture."""
+    picture = figure_png(figure, dpi)
     with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=dpi)
+        file.write(picture)

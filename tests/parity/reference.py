@@ -4,7 +4,8 @@ Weights come in the library's layouts (Keras order) and are mapped here, as are 
 Arrays are NHWC, like ours; an operation that wants NCHW turns them round itself.
 
 Two things would upset a fair comparison, for no float32 computation could do well there; the reference tells of both:
-- kinks: where a value that decides between the two sides of a ReLU lies within rounding of 0, either side is right;
+- kinks: where a value that decides between the two sides of a ReLU lies within rounding of 0, either side is right, and
+  so is either of two values within rounding of each other that are the largest of a pool's window;
 - cancellation: with `rounding` every value that passes between two layers, forwards and backwards, is changed by a
   random part of float32's epsilon, or of a few. How much a result moves by that is what any float32 code may be off.
 """
@@ -58,32 +59,21 @@ def same_padding(size: int, kernel: int, stride: int) -> Padding:
     return total // 2, total - total // 2
 
 
-def window(layer: L.Layer) -> tuple[Padding, Padding]:
-    """Size and strides of what a convolution or a pool slides over the image."""
-    if isinstance(layer, (L.MaxPool2D, L.AvgPool2D)):
-        return layer.pool_size, layer.strides or layer.pool_size
-    return layer.kernel_size, layer.strides
-
-
 def paddings(layer: L.Layer, sizes: Sequence[int]) -> tuple[Padding, Padding]:
-    """Before and behind, rows then columns, of a convolution or a pool of an image of these sizes."""
+    """Padding before and behind, rows then columns, of a convolution or pool of an image of these sizes."""
     if layer.padding == "same":
-        rows, columns = map(same_padding, sizes, *window(layer))
+        window = layer.pool_size if isinstance(layer, (L.MaxPool2D, L.AvgPool2D)) else layer.kernel_size
+        rows, columns = map(same_padding, sizes, window, layer.strides or window)
         return rows, columns
     rows, columns = (0, 0) if layer.padding == "valid" else layer.padding
     return (rows, rows), (columns, columns)
 
 
-def padded(layer: L.Layer, x: torch.Tensor, value: float) -> torch.Tensor:
-    """x (N, H, W, C) -> (N, C, H', W')"""
-    rows, columns = paddings(layer, x.shape[1:3])
-    return F.pad(x.permute(0, 3, 1, 2), (*columns, *rows), value=value)
-
-
 def convolve(layer: L.Conv2D, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x (N, H, W, in), kernel (kh, kw, in, out)."""
-    kernel = kernel.permute(3, 2, 0, 1).contiguous()
-    return F.conv2d(padded(layer, x, 0.0), kernel, bias, layer.strides).permute(0, 2, 3, 1)
+    rows, columns = paddings(layer, x.shape[1:3])
+    padded = F.pad(x.permute(0, 3, 1, 2), (*columns, *rows))
+    return F.conv2d(padded, kernel.permute(3, 2, 0, 1).contiguous(), bias, layer.strides).permute(0, 2, 3, 1)
 
 
 def transposed_convolve(
@@ -105,6 +95,50 @@ def crop(full: torch.Tensor, sizes: Sequence[int], before: Sequence[int]) -> tor
     missing = [max(start + size - have, 0) for size, start, have in zip(sizes, before, full.shape[2:], strict=True)]
     full = F.pad(full, (0, missing[1], 0, missing[0]))
     return full[:, :, before[0] : before[0] + sizes[0], before[1] : before[1] + sizes[1]]
+
+
+# ---- Pools ----
+
+
+def pool(layer: L.MaxPool2D | L.AvgPool2D, x: torch.Tensor) -> torch.Tensor:
+    """x (N, H, W, C). Means are those of sums over windows and of the pixels in them."""
+    rows, columns = paddings(layer, x.shape[1:3])
+    strides = layer.strides or layer.pool_size
+
+    def padded(image: torch.Tensor, value: float) -> torch.Tensor:
+        return F.pad(image.permute(0, 3, 1, 2), (*columns, *rows), value=value)
+
+    if isinstance(layer, L.MaxPool2D):
+        return F.max_pool2d(padded(x, -math.inf), layer.pool_size, strides).permute(0, 2, 3, 1)
+    sums, pixels = (F.avg_pool2d(padded(image, 0.0), layer.pool_size, strides) for image in (x, torch.ones_like(x)))
+    return (sums / pixels).permute(0, 2, 3, 1)
+
+
+def margin(layer: L.MaxPool2D, x: torch.Tensor) -> float:
+    """The least distance of the two largest values of a window, equal ones apart, relative to the largest |x|."""
+    rows, columns = paddings(layer, x.shape[1:3])
+    padded = F.pad(x.detach().permute(0, 3, 1, 2), (*columns, *rows), value=-math.inf)
+    for axis, (size, stride) in enumerate(zip(layer.pool_size, layer.strides or layer.pool_size, strict=True), 2):
+        padded = padded.unfold(axis, size, stride)
+    values = padded.flatten(4).sort(-1).values
+    gaps = (values[..., 1:] - values[..., :-1])[..., -1:]
+    gaps = gaps[(gaps > 0) & gaps.isfinite()]
+    return float(gaps.min() / x.detach().abs().max()) if gaps.numel() else math.inf
+
+
+# ---- LSTM ----
+
+
+def lstm_steps(x: torch.Tensor, kernel: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """x (N, T, in), kernels (in, 4u) and (u, 4u), gates i, f, g, o -> all outputs (N, T, u)."""
+    h = c = x.new_zeros(len(x), len(recurrent))
+    outputs = []
+    for step in x.unbind(1):
+        i, f, g, o = (step @ kernel + h @ recurrent + bias).chunk(4, dim=1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        outputs.append(h)
+    return torch.stack(outputs, 1)
 
 
 # ---- Networks ----
@@ -139,7 +173,8 @@ class Reference:
 
     Attributes:
         weights: the trainable ones collect gradients; moving statistics and singular vectors move as ours do.
-        kink_distance: the least |x| / max |x| met at the input of a ReLU or LeakyReLU, exact zeros apart.
+        kink_distance: the least |x| / max |x| met at the input of a ReLU or LeakyReLU, exact zeros apart, or the least
+            `margin` of a pool.
         rounding: what imitates float32's, or None.
         rounds_output: whether that includes the network's output, and the gradient that comes in there.
     """
@@ -201,7 +236,7 @@ def spectral_kernel(net: Reference, index: int, layer: L.Layer, kernel: torch.Te
 
 def kernel_of(net: Reference, index: int, layer: L.Layer, training: bool) -> torch.Tensor:
     kernel = net.of(index, "kernel")
-    return spectral_kernel(net, index, layer, kernel, training) if getattr(layer, "spectral_norm", False) else kernel
+    return spectral_kernel(net, index, layer, kernel, training) if layer.spectral_norm else kernel
 
 
 def dense(net: Reference, index: int, layer: L.Dense, x: torch.Tensor, training: bool) -> torch.Tensor:
@@ -219,30 +254,34 @@ def batch_norm(net: Reference, index: int, layer: L.BatchNorm, x: torch.Tensor, 
     return F.batch_norm(rows, mean, var, gamma, beta, training, layer.momentum, layer.epsilon).reshape(x.shape)
 
 
+def layer_norm(net: Reference, index: int, layer: L.LayerNorm, x: torch.Tensor, training: bool) -> torch.Tensor:
+    return F.layer_norm(x, x.shape[-1:], net.of(index, "gamma"), net.of(index, "beta"), layer.epsilon)
+
+
+def lstm(net: Reference, index: int, layer: L.LSTM, x: torch.Tensor, training: bool) -> torch.Tensor:
+    y = lstm_steps(x, *(net.of(index, name) for name in ("kernel", "recurrent_kernel", "bias")))
+    return y if layer.return_sequences else y[:, -1]
+
+
+def pooling(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
+    if isinstance(layer, L.MaxPool2D):
+        net.kink_distance = min(net.kink_distance, margin(layer, x))
+    return pool(layer, x)
+
+
+def global_pooling(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
+    kind = L.MaxPool2D if isinstance(layer, L.GlobalMaxPool2D) else L.AvgPool2D
+    return pooling(net, index, kind(tuple(x.shape[1:3])), x, training).flatten(1)
+
+
+def up_sampling(net: Reference, index: int, layer: L.UpSampling2D, x: torch.Tensor, training: bool) -> torch.Tensor:
+    scale = tuple(map(float, layer.size))
+    return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=scale, mode="nearest").permute(0, 2, 3, 1)
+
+
 def rectifier(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
     net.watch_kink(x)
     return F.leaky_relu(x, layer.negative_slope) if isinstance(layer, L.LeakyReLU) else F.relu(x)
-
-
-def max_pool(net: Reference, index: int, layer: L.MaxPool2D, x: torch.Tensor, training: bool) -> torch.Tensor:
-    return F.max_pool2d(padded(layer, x, -math.inf), *window(layer)).permute(0, 2, 3, 1)
-
-
-def avg_pool(net: Reference, index: int, layer: L.AvgPool2D, x: torch.Tensor, training: bool) -> torch.Tensor:
-    """Sums over the pixels of each window and how many of them there are, padding apart."""
-    sums, counts = (
-        F.avg_pool2d(padded(layer, y, 0.0), *window(layer), divisor_override=1) for y in (x, torch.ones_like(x))
-    )
-    return (sums / counts).permute(0, 2, 3, 1)
-
-
-def global_max_pool(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
-    return F.adaptive_max_pool2d(x.permute(0, 3, 1, 2), 1).flatten(1)
-
-
-def upsampling(net: Reference, index: int, layer: L.UpSampling2D, x: torch.Tensor, training: bool) -> torch.Tensor:
-    rows, columns = layer.size
-    return x.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
 
 
 def pointwise(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -263,15 +302,17 @@ APPLY: dict[type[L.Layer], Callable[..., torch.Tensor]] = {
     L.Conv2D: convolution,
     L.Conv2DTranspose: convolution,
     L.BatchNorm: batch_norm,
+    L.LayerNorm: layer_norm,
+    L.LSTM: lstm,
+    L.MaxPool2D: pooling,
+    L.AvgPool2D: pooling,
+    L.GlobalMaxPool2D: global_pooling,
+    L.GlobalAvgPool2D: global_pooling,
+    L.UpSampling2D: up_sampling,
     L.ReLU: rectifier,
     L.LeakyReLU: rectifier,
     L.Tanh: pointwise(torch.tanh),
     L.Sigmoid: pointwise(torch.sigmoid),
-    L.MaxPool2D: max_pool,
-    L.AvgPool2D: avg_pool,
-    L.GlobalMaxPool2D: global_max_pool,
-    L.GlobalAvgPool2D: pointwise(lambda x: x.mean((1, 2))),
-    L.UpSampling2D: upsampling,
     L.Dropout: dropout,
     L.Flatten: reshape,
     L.Reshape: reshape,

@@ -27,7 +27,7 @@ def draw_weights(net: gm.Network, rng: np.random.Generator) -> None:
     for name, value in net.weights.items():
         kind = name.split(".")[1]
         normal = rng.standard_normal(value.shape)
-        if kind == "kernel":
+        if kind.endswith("kernel"):
             layer = net.layers[int(name.split(".")[0])]
             fan_in = value.size / value.shape[2 if isinstance(layer, L.Conv2DTranspose) else -1]
             value[...] = normal / np.sqrt(fan_in)
@@ -123,15 +123,22 @@ def note(seen: Counter, sketch: Sketch) -> None:
             seen.update(f"stride {size}" for size in layer.strides)
             seen[f"channels {layer.filters}"] += 1
             seen["output padding"] += any(getattr(layer, "output_padding", ()))
+        elif isinstance(layer, (L.MaxPool2D, L.AvgPool2D)):
+            padding = layer.padding if isinstance(layer.padding, str) else "explicit"
+            seen[f"{type(layer).__name__} {padding}"] += 1
+        elif isinstance(layer, L.LSTM):
+            seen[f"all outputs {layer.return_sequences}"] += 1
 
 
 def wanted() -> set[str]:
     """What 200 networks must have held at least once."""
     kinds = {kind.__name__ for kind in L.KINDS.values()}
-    convolutions = {f"{kind} {padding}" for kind in ("Conv2D", "Conv2DTranspose") for padding in PADDINGS}
+    windows = ("Conv2D", "Conv2DTranspose", "MaxPool2D", "AvgPool2D")
+    paddings = {f"{kind} {padding}" for kind in windows for padding in PADDINGS}
     numbers = {f"kernel {k}" for k in range(1, MAX_KERNEL + 1)} | {f"stride {s}" for s in range(1, MAX_STRIDE + 1)}
     ends = {"channels 1", f"channels {MAX_CHANNELS}", "batch 1", f"batch {MAX_BATCH}"}
-    return kinds | convolutions | numbers | ends | {"bias True", "bias False", "output padding"}
+    outputs = {"all outputs True", "all outputs False"}
+    return kinds | paddings | numbers | ends | outputs | {"bias True", "bias False", "output padding"}
 
 
 def test_random_networks() -> None:

@@ -1,0 +1,71 @@
+"""What a training run was asked for, as its folder remembers it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from . import datasets, zoo
+from ._files import replacing
+
+FILE = "run.json"
+SPLITS = ("train", "train+test")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a run's result: the model's name and sizes (latent_dim None: its own), whether it is given the
+    labels, the data set with the part of it to train on (the first `limit` images), and the recipe."""
+
+    model: str
+    data: str
+    epochs: int
+    batch_size: int
+    image_size: int
+    latent_dim: int | None = None
+    seed: int = 0
+    split: str = SPLITS[0]
+    limit: int | None = None
+    conditional: bool = False
+
+
+def read(folder: Path) -> Settings | None:
+    """The settings of the run in the folder, None when there is none."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+        return Settings(**{field.name: found[field.name] for field in fields(Settings)})
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} does not hold the settings of a run: {error}") from None
+
+
+def write(folder: Path, settings: Settings) -> None:
+    """Notes the settings in the folder."""
+    with replacing(folder / FILE) as file:
+        file.write(json.dumps(asdict(settings), indent=2).encode() + b"\n")
+
+
+def merge(given: Mapping[str, Any], defaults: Mapping[str, Any], earlier: Settings | None) -> Settings:
+    """The settings given, completed; of an earlier run's only the number of epochs may change, and only grow.
+
+    Images have the size that the model is tied to, or else the data set's, unless one is given.
+    """
+    asked = {name: value for name, value in given.items() if value is not None}
+    if earlier is None:
+        complete = {**defaults, **asked}
+        if complete.get("image_size") is None:
+            own = zoo.image_size(complete["model"])
+            complete["image_size"] = own or datasets.info(complete["data"])["image_shape"][0]
+        return Settings(**complete)
+    for name, before in asdict(earlier).items():
+        now = asked.get(name, before)
+        if name == "epochs" and now < before:
+            raise ValueError(f"the run was begun for {before} epochs, which --resume cannot shorten to {now}")
+        if name != "epochs" and now != before:
+            raise ValueError(f"the run was begun with {name} {before}, which --resume cannot change to {now}")
+    return Settings(**{**asdict(earlier), **asked})
