@@ -21,7 +21,7 @@ import numpy as np
 
 import genmodels as gm
 
-from . import datasets, plot, run, settings, zoo
+from . import datasets, plot, run, settings, sweep, zoo
 from .training.samples import classes_in_turn
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
@@ -29,6 +29,12 @@ _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, Overfl
 _DEFAULTS = {
     **{"data": "strokes", "split": "train", "limit": None, "image_size": None, "latent_dim": None},
     **{"epochs": 10, "batch_size": 128, "seed": 0, "conditional": False},
+}
+
+# What `sweep` takes for settings not given: the study of three families at three image and latent sizes.
+_SWEEP_DEFAULTS = {
+    **{name: _DEFAULTS[name] for name in ("data", "epochs", "batch_size", "limit")},
+    **{"models": ["vae", "gan", "wgan"], "sizes": [16, 32, 64], "latent": [2, 20, 100], "seeds": 3},
 }
 
 # What `info` calls the entries of `cpu_info`.
@@ -58,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="genmodels", description="Train and study small generative image models.")
     parser.add_argument("--version", action="version", version=f"genmodels {gm.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_train, _add_sample, _add_evaluate, _add_info):
+    for add in (_add_train, _add_sample, _add_evaluate, _add_info, _add_sweep):
         add(commands)
     return parser
 
@@ -147,6 +153,28 @@ def _add_info(commands: Any) -> None:
     parser.add_argument("model", type=Path, nargs="?", metavar="RUN_OR_FILE")
 
 
+def _add_sweep(commands: Any) -> None:
+    parser = _add(commands, "sweep", _sweep, "train a grid of models, or go on with one, and write tables and a page")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the sweep's folder")
+    parser.add_argument("--models", type=_names, metavar="A,B", help="families of the zoo (default: vae,gan,wgan)")
+    parser.add_argument("--sizes", type=_numbers, metavar="N,N", help="pixels a side (default: 16,32,64)")
+    parser.add_argument("--latent", type=_numbers, metavar="N,N", help="latent axes (default: 2,20,100)")
+    parser.add_argument("--seeds", type=_whole(1), metavar="K", help="seeds 0..K-1 of each (default: 3)")
+    parser.add_argument(
+        "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
+    )
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
+    )
+    parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs of each (default: 10)")
+    parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
+    parser.add_argument("--workers", type=_whole(1), default=1, metavar="W", help="trials at a time (default: 1)")
+    parser.add_argument(
+        "--checkpoint-every", type=_whole(1), default=1, metavar="K", help="epochs between checkpoints (default: 1)"
+    )
+
+
 def _train(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
     _log_to_stderr()
@@ -224,6 +252,24 @@ def _info_of_model(path: Path) -> int:
     return 0
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    _log_to_stderr()
+    given = {name: getattr(arguments, name) for name in _SWEEP_DEFAULTS}
+    grid = sweep.open_grid(arguments.out, given, _SWEEP_DEFAULTS)
+    options = {"data_root": arguments.data_root, "checkpoint_every": arguments.checkpoint_every}
+    if arguments.workers == 1:
+        rows = sweep.run_sweep(grid, arguments.out, **options)
+    else:
+        share = max(1, gm.get_num_threads() // arguments.workers)
+        with sweep.worker_pool(arguments.workers) as pool:
+            rows = sweep.run_sweep(grid, arguments.out, pool, threads=share, **options)
+    print(f"results: {arguments.out / sweep.RESULTS}")
+    print(f"page:    {arguments.out / sweep.PAGE}")
+    failed = [row for row in rows if row["status"] != sweep.FINISHED]
+    return _fail(f"{len(failed)} of {len(rows)} trials failed; the same command tries them again", 1) if failed else 0
+
+
 def _print_losses(losses: Mapping[str, float]) -> None:
     for name, value in losses.items():
         print(f"test {name}: {value:.3f}")
@@ -275,6 +321,14 @@ def _labels(text: str) -> list[int]:
     if max(map(abs, labels)) >= 2**63:
         raise argparse.ArgumentTypeError(f"no model has so many classes: {text}")
     return labels
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in _names(text)]
 
 
 def _seconds(text: str) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,7 @@ NORMED = [
     *(L.Conv2DTranspose(5, 3, strides=2, spectral_norm=True), L.ReLU()),
     *(L.Flatten(), L.Dense(7, spectral_norm=True), L.ReLU(), L.Dense(1, spectral_norm=True)),
 ]
+PLAIN = [replace(layer, spectral_norm=False) if hasattr(layer, "spectral_norm") else layer for layer in NORMED]
 
 
 def as_matrix(layer, kernel):
@@ -120,9 +122,7 @@ def test_spectral_norm_adds_a_vector_and_no_parameter():
     assert list(normed(gan)) == [0, 2, 5, 7]
     assert [u.shape for _, _, u in normed(gan).values()] == [(6,), (5,), (7,), (1,)]
     assert all(np.linalg.norm(u) == pytest.approx(1) for _, _, u in normed(gan).values())
-    plain = [type(layer)(**{**vars(layer), "spectral_norm": False}) if "spectral_norm" in vars(layer) else layer
-             for layer in NORMED]  # fmt: skip
-    assert gan.parameter_count == build(discriminator=plain).parameter_count
+    assert gan.parameter_count == build(discriminator=PLAIN).parameter_count
     assert not [name for name in gan.networks["discriminator"].gradients if name.endswith(".u")]
 
 
@@ -159,8 +159,7 @@ def test_the_largest_singular_value_becomes_1():
     x = normal(40, *SHAPE)
     for _ in range(300):
         critic.forward(x, training=True)
-    divided = gm.Network([type(layer)(**{**vars(layer), "spectral_norm": False})
-                          if "spectral_norm" in vars(layer) else layer for layer in NORMED], SHAPE)  # fmt: skip
+    divided = gm.Network(PLAIN, SHAPE)
     for name, view in divided.weights.items():
         view[...] = critic.weights[name]
     for i, (layer, kernel, u) in normed(gan).items():
@@ -245,14 +244,14 @@ def test_fit_records_the_losses(objective, classes):
     assert gan._counters()["generator.steps"] == 6
 
 
-def test_training_moves_the_images_towards_the_data():
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_training_moves_the_images_towards_the_data(objective):
     """All bright: the discriminator tells brightness, and the generator follows."""
-    x = np.full((64, *SHAPE), 230, np.uint8)
-    for objective in OBJECTIVES:
-        gan = build(objective=objective, clip_weights=0.1 if objective == "wgan" else None)
-        before = np.abs(gan.sample(16, seed=0).mean() - 230 / 255)
-        gan.fit(x, epochs=60, batch_size=32, verbose="silent")
-        assert np.abs(gan.sample(16, seed=0).mean() - 230 / 255) < before / 2, objective
+    gan = build(objective=objective, clip_weights=0.1 if objective == "wgan" else None)
+    before = np.abs(gan.sample(16, seed=0).mean() - 230 / 255)
+    for _ in range(100):
+        gan.train_step(np.full((32, *SHAPE), 230, np.uint8))
+    assert np.abs(gan.sample(16, seed=0).mean() - 230 / 255) < before / 2
 
 
 # ---- symptoms -------------------------------------------------------------------------------------
@@ -312,26 +311,26 @@ def test_a_healthy_fit_is_silent(objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_divergence_leaves_finite_weights_and_the_last_checkpoint(objective, network, tmp_path):
-    path = tmp_path / "model.safetensors"
-    gan = build(objective=objective, ema=0.5, critic_steps=2, **{f"{network}_optimizer": gm.optimizers.SGD(1e6)})
-    # A product of three values: nothing that saturates comes between the weights and an overflow.
+def test_divergence_leaves_finite_weights_and_the_last_checkpoint(objective, tmp_path):
+    class Explode(Callback):
+        def on_step_end(self, model, step, losses):
+            model._set_learning_rates(1e9 if step >= 3 else 1.0)
+
+    path, rate = tmp_path / "model.safetensors", gm.optimizers.SGD(1e-3)
     gan = build(
-        **{name: value for name, value in gan.config.items() if name in ("objective", "ema", "critic_steps")},
         generator=[L.Dense(16), L.BatchNorm(), L.Dense(16), L.Dense(64), L.Reshape(SHAPE)],
         discriminator=[L.Flatten(), L.Dense(8, spectral_norm=True), L.LeakyReLU(0.2), L.Dense(8), L.Dense(1)],
-        **{f"{network}_optimizer": gm.optimizers.SGD(1e6)},
+        **{"objective": objective, "ema": 0.5, "critic_steps": 2},
+        **{"generator_optimizer": rate, "discriminator_optimizer": rate},
     )
     with pytest.raises(FloatingPointError, match=r"epoch \d+, step \d+ of 5: GAN: training diverged"):
-        gan.fit(small.images(100), epochs=100, batch_size=10, callbacks=Checkpoint(path, every_steps=1))
+        gan.fit(small.images(100), epochs=100, batch_size=10, callbacks=[Checkpoint(path, every_steps=1), Explode()])
     for tensors in (gan.weights, gan._optimizer_tensors()):
         assert all(np.isfinite(tensor).all() for tensor in tensors.values())
-    assert len(gan.history.steps) >= 1
     assert os.listdir(tmp_path) == ["model.safetensors"]
     loaded = gm.load(path)
     assert loaded.interrupted
-    assert len(loaded.history.steps) == len(gan.history.steps)
+    assert len(loaded.history.steps) == len(gan.history.steps) >= 3
     assert np.isfinite(loaded.sample(3)).all()
 
 
@@ -342,7 +341,7 @@ def test_a_file_holds_all_of_it(tmp_path):
     """Average, singular vectors, optimizers, streams, history; and training goes on to the same bits."""
     x, y = small.images(), np.arange(small.TRAINING) % 3
     options = {"objective": "hinge", "num_classes": 3, "critic_steps": 2, "ema": 0.9, "seed": 2**64 - 1}
-    gan = build(discriminator=NORMED, label_smoothing=0.0, mixed_batches=True, **options)
+    gan = build(discriminator=NORMED, mixed_batches=True, **options)
     gan.fit(x, y, epochs=2, batch_size=20, verbose="silent")
     gan.sample(3, [0, 1, 2])
     gan.save(tmp_path / "model.safetensors")

@@ -7,7 +7,7 @@ Two things would upset a fair comparison, for no float32 computation could do we
 - kinks: where a value that decides between the two sides of a ReLU lies within rounding of 0, either side is right, and
   so is either of two values within rounding of each other that are the largest of a pool's window;
 - cancellation: with `rounding` every value that passes between two layers, forwards and backwards, is changed by a
-  random part of float32's epsilon. How much a result moves by that is what any float32 code may be off.
+  random part of float32's epsilon, or of a few. How much a result moves by that is what any float32 code may be off.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from genmodels import layers as L
 Tensors = dict[str, torch.Tensor]
 Padding = tuple[int, int]
 FLOAT32_EPSILON = 2.0**-23
+UNTRAINED = ("moving_mean", "moving_var", "u")
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -36,6 +37,16 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
 def double(array: np.ndarray) -> torch.Tensor:
     """A copy in float64."""
     return torch.from_numpy(np.array(array, dtype=np.float64))
+
+
+def zero_gradient_biases(layers: Sequence[L.Layer]) -> set[str]:
+    """Biases just before a batch norm: it takes the mean out again, so their true gradient is 0."""
+    names = set()
+    for index, layer in enumerate(layers):
+        following = [other for other in layers[index + 1 :] if not isinstance(other, L.Dropout)]
+        if getattr(layer, "use_bias", False) and following and isinstance(following[0], L.BatchNorm):
+            names.add(f"{index}.bias")
+    return names
 
 
 # ---- Convolutions ----
@@ -133,45 +144,54 @@ def lstm_steps(x: torch.Tensor, kernel: torch.Tensor, recurrent: torch.Tensor, b
 # ---- Networks ----
 
 
-class Rounding(torch.autograd.Function):
-    """x moved by up to float32's epsilon; the gradient on its way back too, on its own."""
+class Rounding:
+    """Random errors of up to so many of float32's epsilons, drawn from a seed."""
+
+    def __init__(self, seed: int, epsilons: float = 1.0) -> None:
+        self.source = torch.Generator().manual_seed(seed)
+        self.size = epsilons * FLOAT32_EPSILON
+
+    def moved(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (1 + self.size * (2 * torch.rand(x.shape, generator=self.source, dtype=x.dtype) - 1))
+
+
+class Rounded(torch.autograd.Function):
+    """x with errors; the gradient on its way back too, with its own."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Generator) -> torch.Tensor:
-        ctx.source = source
-        return moved(x, source)
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+        ctx.rounding = rounding
+        return rounding.moved(x)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, dy: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return moved(dy, ctx.source), None
-
-
-def moved(x: torch.Tensor, source: torch.Generator) -> torch.Tensor:
-    return x * (1 + FLOAT32_EPSILON * (2 * torch.rand(x.shape, generator=source, dtype=x.dtype) - 1))
+        return ctx.rounding.moved(dy), None
 
 
 class Reference:
     """A network of `layers` with a float64 copy of `weights`, the library's names and layouts.
 
     Attributes:
-        weights: the trainable ones collect gradients; `moving_mean` and `moving_var` move as ours do.
+        weights: the trainable ones collect gradients; moving statistics and singular vectors move as ours do.
         kink_distance: the least |x| / max |x| met at the input of a ReLU or LeakyReLU, exact zeros apart, or the least
             `margin` of a pool.
-        rounding: a source of random numbers to imitate float32's rounding, or None.
+        rounding: what imitates float32's, or None.
+        rounds_output: whether that includes the network's output, and the gradient that comes in there.
     """
 
     def __init__(
         self,
         layers: Sequence[L.Layer],
         weights: Mapping[str, np.ndarray],
-        rounding: torch.Generator | None = None,
+        rounding: Rounding | None = None,
     ) -> None:
         self.layers = tuple(layers)
         self.weights: Tensors = {name: double(value) for name, value in weights.items()}
         for name, tensor in self.weights.items():
-            tensor.requires_grad_(not name.endswith(("moving_mean", "moving_var")))
+            tensor.requires_grad_(name.split(".")[-1] not in UNTRAINED)
         self.kink_distance = math.inf
         self.rounding = rounding
+        self.rounds_output = True
 
     @property
     def trainable(self) -> Tensors:
@@ -184,10 +204,10 @@ class Reference:
         """With `logits` the last layer, an activation, is left out."""
         for index, layer in enumerate(self.layers[:-1] if logits else self.layers):
             x = APPLY[type(layer)](self, index, layer, self.rounded(x), training)
-        return self.rounded(x)
+        return self.rounded(x) if self.rounds_output else x
 
     def rounded(self, x: torch.Tensor) -> torch.Tensor:
-        return x if self.rounding is None else Rounding.apply(x, self.rounding)
+        return x if self.rounding is None else Rounded.apply(x, self.rounding)
 
     def of(self, index: int, name: str) -> torch.Tensor | None:
         return self.weights.get(f"{index}.{name}")
@@ -198,14 +218,34 @@ class Reference:
             self.kink_distance = min(self.kink_distance, float(nonzero.min() / size.max()))
 
 
+def unit(x: torch.Tensor) -> torch.Tensor:
+    return F.normalize(x, dim=0, eps=1e-12)
+
+
+def spectral_kernel(net: Reference, index: int, layer: L.Layer, kernel: torch.Tensor, training: bool) -> torch.Tensor:
+    """The kernel over its largest singular value, after one power step; inference takes none (and only needs v)."""
+    axis = kernel.ndim - 2 if isinstance(layer, L.Conv2DTranspose) else kernel.ndim - 1
+    matrix = kernel.movedim(axis, 0).flatten(1)
+    u = net.weights[f"{index}.u"]
+    with torch.no_grad():
+        v = unit(matrix.T @ u)
+        if training:
+            u = net.weights[f"{index}.u"] = unit(matrix @ v)
+    return kernel / (u @ matrix @ v)
+
+
+def kernel_of(net: Reference, index: int, layer: L.Layer, training: bool) -> torch.Tensor:
+    kernel = net.of(index, "kernel")
+    return spectral_kernel(net, index, layer, kernel, training) if layer.spectral_norm else kernel
+
+
 def dense(net: Reference, index: int, layer: L.Dense, x: torch.Tensor, training: bool) -> torch.Tensor:
-    kernel, bias = net.of(index, "kernel"), net.of(index, "bias")
-    return F.linear(x, kernel.T, bias)
+    return F.linear(x, kernel_of(net, index, layer, training).T, net.of(index, "bias"))
 
 
 def convolution(net: Reference, index: int, layer: L.Layer, x: torch.Tensor, training: bool) -> torch.Tensor:
     apply = convolve if isinstance(layer, L.Conv2D) else transposed_convolve
-    return apply(layer, x, net.of(index, "kernel"), net.of(index, "bias"))
+    return apply(layer, x, kernel_of(net, index, layer, training), net.of(index, "bias"))
 
 
 def batch_norm(net: Reference, index: int, layer: L.BatchNorm, x: torch.Tensor, training: bool) -> torch.Tensor:

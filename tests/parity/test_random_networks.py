@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from random_networks import MAX_BATCH, MAX_CHANNELS, MAX_KERNEL, MAX_STRIDE, Sketch, sketches
-from reference import Reference, double, relative_error
+from reference import Reference, Rounding, double, relative_error, zero_gradient_biases
 
 import genmodels as gm
 from genmodels import layers as L
@@ -38,16 +37,6 @@ def draw_weights(net: gm.Network, rng: np.random.Generator) -> None:
             value[...] = (kind == "gamma") + 0.3 * normal
 
 
-def zero_gradient_biases(layers: Sequence[L.Layer]) -> set[str]:
-    """Biases just before a batch norm: it takes the mean out again, so their true gradient is 0."""
-    names = set()
-    for index, layer in enumerate(layers):
-        following = [other for other in layers[index + 1 :] if not isinstance(other, L.Dropout)]
-        if getattr(layer, "use_bias", False) and following and isinstance(following[0], L.BatchNorm):
-            names.add(f"{index}.bias.gradient")
-    return names
-
-
 class Example:
     """A network with weights, a batch, and a gradient of its output."""
 
@@ -65,7 +54,7 @@ class Example:
         results |= {f"{name}.gradient": value for name, value in self.net.gradients.items()}
         return results | {name: value for name, value in self.net.weights.items() if "moving" in name}
 
-    def expected(self, rounding: torch.Generator | None = None) -> tuple[Results, float]:
+    def expected(self, rounding: Rounding | None = None) -> tuple[Results, float]:
         """The same in PyTorch, and how close it came to a kink."""
         reference = Reference(self.net.layers, self.net.weights, rounding)
         x = double(self.x).requires_grad_()
@@ -81,10 +70,14 @@ def tolerance(name: str) -> float:
     return GRADIENT if name.endswith("gradient") else FORWARD
 
 
+def zero_gradients(example: Example) -> set[str]:
+    return {f"{name}.gradient" for name in zero_gradient_biases(example.net.layers)}
+
+
 def is_well_conditioned(example: Example, expected: Results) -> bool:
     """Whether rounding all that passes between the layers to float32, a few times over, leaves the results alone."""
-    names = expected.keys() - zero_gradient_biases(example.net.layers)
-    roundings = (example.expected(torch.Generator().manual_seed(seed))[0] for seed in range(ROUNDINGS))
+    names = expected.keys() - zero_gradients(example)
+    roundings = (example.expected(Rounding(seed))[0] for seed in range(ROUNDINGS))
     return all(
         relative_error(moved[name], expected[name]) <= tolerance(name) / 10 for moved in roundings for name in names
     )
@@ -104,7 +97,7 @@ def fair_example(sketch: Sketch) -> tuple[Example, Results] | None:
 
 
 def check(example: Example, expected: Results) -> None:
-    zero, ours = zero_gradient_biases(example.net.layers), example.ours()
+    zero, ours = zero_gradients(example), example.ours()
     assert ours.keys() == expected.keys()
     for name, value in expected.items():
         if name in zero:  # rounding noise of the sum of what flows back: small beside the kernel's gradient

@@ -1,0 +1,163 @@
+"""The page of a sweep: tables with the spread over seeds, loss curves, and what each model draws beside real images."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import datasets, run
+from ..plot.curves import label
+from ..plot.images import png, tile
+from ..report import figure, number, table, write_page
+from .curves import loss_panels
+from .grid import Grid, Trial
+from .trial import FAILED, FINISHED
+
+PAGE = "index.html"
+_SIDE = 5  # a grid of 5 x 5 images, as in a run's pictures
+_MOMENTS = 3  # pictures of a trial: the first epoch that has one, the middle one, the last
+
+Results = Mapping[Trial, Mapping[str, Any]]
+
+
+def write_sweep_page(
+    path: Path, grid: Grid, folders: Mapping[Trial, Path], results: Results, real: NDArray[np.uint8]
+) -> None:
+    """Writes the page about the trials in these folders; `real` are images (N, H, W, C), uint8, to set beside theirs.
+
+    Raises OSError when a trial's files cannot be read or the page cannot be written.
+    """
+    parts = [_state(results), *_failures(results), *_warnings(folders)]
+    for model in grid.models:
+        done = {t: r for t, r in results.items() if t.model == model and r["status"] == FINISHED}
+        parts.append(f"<h2>{escape(model)}</h2>")
+        if not done:
+            parts.append("<p>No trial is finished yet.</p>")
+            continue
+        parts += ["<h3>Losses on the test images</h3>", *_score_table(done)]
+        parts += ["<h3>Losses in training</h3>", _curves(grid, folders, done)]
+        parts += _pictures(folders, done, real)
+    parts += ["<h2>Settings</h2>", table(("setting", "value"), ((k, _setting(v)) for k, v in asdict(grid).items()))]
+    write_page(path, f"Sweep: {', '.join(grid.models)} on {grid.data}", parts)
+
+
+def _state(results: Results) -> str:
+    """How many trials there are, and how many are in what state."""
+    states = [result["status"].partition(":")[0] for result in results.values()]
+    counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return f"<p>{len(states)} trial{'s' * (len(states) != 1)}: {counted}.</p>"
+
+
+def _failures(results: Results) -> Iterator[str]:
+    failed = [(t.name, r["status"].removeprefix(FAILED)) for t, r in results.items() if r["status"].startswith(FAILED)]
+    if failed:
+        yield "<h2>Failed trials</h2>"
+        yield "".join(f"<p>{escape(name)}: {escape(reason)}</p>" for name, reason in failed)
+
+
+def _warnings(folders: Mapping[Trial, Path]) -> Iterator[str]:
+    """What the trainings noted of models that collapse."""
+    noted = {trial.name: path / run.WARNINGS for trial, path in folders.items() if (path / run.WARNINGS).exists()}
+    if noted:
+        yield "<h2>Warnings</h2>"
+    for name, path in noted.items():
+        yield "".join(f"<p>{escape(f'{name}: {line}')}</p>" for line in path.read_text(encoding="utf-8").splitlines())
+
+
+def _score_table(done: Results) -> Iterator[str]:
+    """A row a configuration: the mean over its seeds of every term, and the spread."""
+    terms = list(dict.fromkeys(term for result in done.values() for term in result["test"]))
+    rows = []
+    for (size, latent), trials in _configurations(done).items():
+        results = [done[trial] for trial in trials]
+        rows.append(
+            [
+                *(f"{size} x {size}", latent, f"{results[0]['parameters']:,}", len(results)),
+                *(_spread([result["test"][term] for result in results]) for term in terms),
+                number(mean(second for result in results for second in result["seconds"])),
+            ]
+        )
+    yield table(["pixels", "latent axes", "parameters", "seeds", *map(label, terms), "seconds an epoch"], rows)
+    yield "<p>Mean over the seeds ± sample standard deviation.</p>"
+
+
+def _curves(grid: Grid, folders: Mapping[Trial, Path], done: Results) -> str:
+    if find_spec("matplotlib") is None:
+        return "<p>Curves need matplotlib: <code>pip install 'genmodels[plot]'</code>, then the same command again.</p>"
+    curves = {trial: _history(folders[trial] / run.HISTORY, result["training"]) for trial, result in done.items()}
+    band = " Lines: mean over the seeds; bands: one sample standard deviation." if grid.seeds > 1 else ""
+    caption = f"Losses by epoch; a column an image size, a line a number of latent axes (z).{band}"
+    return figure(caption, loss_panels(grid, curves))
+
+
+def _pictures(folders: Mapping[Trial, Path], done: Results, real: NDArray[np.uint8]) -> Iterator[str]:
+    """A row a configuration: what its first seed drew at some epochs, and real images of that size."""
+    reference: dict[int, bytes] = {}
+    yield "<h3>Images drawn, beside real ones</h3>"
+    for (size, latent), trials in _configurations(done).items():
+        if size not in reference:
+            reference[size] = png(tile(datasets.resize(real[: _SIDE * _SIDE], size), _SIDE))
+        drawn = _moments(folders[trials[0]], done[trials[0]]["epochs"])
+        figures = [figure(_after(epoch), file.read_bytes()) for epoch, file in drawn.items()]
+        figures.append(figure("real images", reference[size]))
+        yield f"<h4>{size} x {size} pixels, {_count(latent, 'latent axis', 'latent axes')}, seed {trials[0].seed}</h4>"
+        yield f'<div class="row">{"".join(figures)}</div>'
+
+
+def _configurations(done: Results) -> dict[tuple[int, int], list[Trial]]:
+    """The trials that differ in their seeds alone, by image size and latent size."""
+    found: dict[tuple[int, int], list[Trial]] = {}
+    for trial in done:
+        found.setdefault((trial.size, trial.latent), []).append(trial)
+    return found
+
+
+def _moments(folder: Path, epochs: int) -> dict[int, Path]:
+    """The trial's sample pictures by the number of epochs before them: the first, the middle one and the last."""
+    named = ((re.fullmatch(r"samples-(\d+)\.png", path.name), path) for path in (folder / run.ON_THE_WAY).glob("*.png"))
+    found = {int(match[1]): path for match, path in named if match and 0 < int(match[1]) <= epochs}
+    found[epochs] = folder / run.SAMPLES
+    order = sorted(found)
+    chosen = sorted({round(i) for i in np.linspace(0, len(order) - 1, min(len(order), _MOMENTS))})
+    return {order[i]: found[order[i]] for i in chosen}
+
+
+def _history(path: Path, terms: Iterable[str]) -> dict[str, list[float]]:
+    """The columns of a run's history: one number an epoch, NaN where one is missing."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {term: [float(row[term] or "nan") for row in rows] for term in terms}
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The mean, and from two values on the sample standard deviation."""
+    middle, spread = mean(values), stdev(values) if len(values) > 1 else 0.0
+    if spread == 0:
+        return f"{middle:.4g}"
+    places = min(max(1 - math.floor(math.log10(spread)), 0), 8)  # two digits of the spread, and the mean as exact
+    return f"{middle:.{places}f} ± {spread:.{places}f}"
+
+
+def _after(epoch: int) -> str:
+    return f"after {_count(epoch, 'epoch', 'epochs')}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return "all images"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

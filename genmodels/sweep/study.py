@@ -1,0 +1,137 @@
+"""A sweep from beginning to end: trials handed to an executor, tables kept up to date, the page in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Generator
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from pathlib import Path
+from typing import Any
+
+from .. import _validate as check
+from .. import datasets
+from .grid import Grid, Trial, check_folder, write_grid
+from .page import PAGE, write_sweep_page
+from .pool import SerialExecutor
+from .tables import RESULTS, TIMES, result_rows, time_rows, write_table
+from .trial import INTERRUPTED, WAITING, failure, train_trial
+
+TRIALS = "trials"
+
+logger = logging.getLogger("genmodels")
+
+Results = dict[Trial, dict[str, Any]]
+
+
+def run_sweep(
+    grid: Grid,
+    out: str | os.PathLike[str],
+    executor: Executor | None = None,
+    *,
+    data_root: str | None = None,
+    threads: int | None = None,
+    checkpoint_every: int = 1,
+) -> list[dict[str, Any]]:
+    """Trains every trial of the grid that is not finished yet and writes the tables and the page.
+
+    The same call again goes on: a finished trial is left as it is, one that was killed goes on from its checkpoint to
+    the same bits. A folder that holds a sweep takes a grid that contains its own, with at least as many seeds and
+    epochs. A trial that fails (NaN, memory, disk) is noted as failed and tried again by the next call.
+
+    Args:
+        grid: what to train.
+        out: the sweep's folder.
+        executor: any `concurrent.futures.Executor`, to which `train_trial` is submitted once a trial with plain data
+            (None: one trial after the other in this thread). Its workers must see the folder and the data. It stays
+            open; Ctrl-C cancels what has not begun, and what has is the executor's to end.
+        data_root: where the data sets lie.
+        threads: threads a trial, None for those its process has. The results do not depend on it.
+        checkpoint_every: epochs between two checkpoints of a trial, at least 1.
+
+    Returns:
+        The rows of `results.csv`: a dict a trial in the grid's order, with the columns' names; what a trial lacks is
+        missing.
+
+    Raises:
+        ValueError: the folder holds something else, or a sweep that cannot grow into this one.
+        OSError: data or folder cannot be read or written.
+        KeyboardInterrupt: after Ctrl-C, with tables and page of what is there.
+    """
+    folder = Path(out)
+    options = {
+        "data_root": data_root,
+        "threads": None if threads is None else check.integer(threads, "threads", 1),
+        "checkpoint_every": check.integer(checkpoint_every, "checkpoint_every", 1),
+        "verbose": "auto" if executor is None else "silent",  # the bars of several trials would overwrite each other
+    }
+    check_folder(folder, grid)
+    _, (x, _) = datasets.load(grid.data, root=data_root)  # fetched once, and missing before the first trial
+    write_grid(folder, grid)
+    results: Results = {trial: {"status": WAITING} for trial in grid.trials()}
+    try:
+        with contextlib.closing(_outcomes(executor or SerialExecutor(), grid, folder, options)) as outcomes:
+            for count, (trial, result) in enumerate(outcomes, 1):
+                results[trial] = result
+                _write_tables(folder, grid, results)
+                logger.info("trial %d of %d, %s: %s", count, len(results), trial.name, result["status"])
+                if result["status"] == INTERRUPTED:
+                    raise KeyboardInterrupt
+    finally:
+        _write_tables(folder, grid, results)
+        write_sweep_page(folder / PAGE, grid, _folders(folder, grid), results, x)
+    return result_rows(grid, results)
+
+
+def _outcomes(
+    executor: Executor, grid: Grid, folder: Path, options: dict[str, Any]
+) -> Generator[tuple[Trial, dict[str, Any]]]:
+    """The trials with their results as they come. What is not begun when the caller stops asking is cancelled."""
+    folders = _folders(folder, grid)
+    waiting: dict[Future[dict[str, Any]], Trial] = {}
+    try:
+        for trial, path in folders.items():
+            future = executor.submit(train_trial, {"folder": str(path), "settings": _settings(grid, trial), **options})
+            if future.done():
+                yield trial, _result(future, path)
+            else:
+                waiting[future] = trial
+        for future in as_completed(waiting):
+            trial = waiting[future]
+            yield trial, _result(future, folders[trial])
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _result(future: Future[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """What the trial returned; a worker that died (killed, out of memory) is the failure of its trial."""
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        return failure(error, str(folder))
+
+
+def _settings(grid: Grid, trial: Trial) -> dict[str, Any]:
+    """The fields of `genmodels.settings.Settings` for a trial."""
+    return {
+        "model": f"{trial.model}-{trial.size}",
+        "data": grid.data,
+        "epochs": grid.epochs,
+        "batch_size": grid.batch_size,
+        "seed": trial.seed,
+        "limit": grid.limit,
+        "conditional": False,
+        "image_size": trial.size,
+        "latent_dim": trial.latent,
+    }
+
+
+def _folders(folder: Path, grid: Grid) -> dict[Trial, Path]:
+    return {trial: folder / TRIALS / trial.name for trial in grid.trials()}
+
+
+def _write_tables(folder: Path, grid: Grid, results: Results) -> None:
+    write_table(folder / RESULTS, result_rows(grid, results))
+    write_table(folder / TIMES, time_rows(grid, results))

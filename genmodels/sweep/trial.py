@@ -1,0 +1,86 @@
+"""One trial of a sweep: plain data in, plain data out, in whatever process, thread or machine an executor has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import _system, checkpoint, run
+from .._files import replacing
+from ..training.history import TIMES
+from . import pool
+
+RESULT = "trial.json"
+FINISHED, INTERRUPTED, WAITING = "finished", "interrupted", "waiting"
+FAILED = "failed: "
+
+# What ends a trial and lets the others go on: numbers that became NaN, memory, disk, a damaged file in its folder.
+_FAILURES = (FloatingPointError, MemoryError, OverflowError, OSError, ValueError)
+
+
+def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Trains a trial to its end, from where its folder says it stands; one that has ended is left as it is.
+
+    job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root`, `checkpoint_every` (epochs), `threads` (None for
+    those in use) and `verbose`, as JSON values. Returns `status`, which is "finished", "interrupted" or "failed: " and
+    why, and of a finished trial `epochs`, `parameters`, `training` and `test` (last losses by name), `seconds` (by
+    epoch) and `images_per_second` (over all epochs).
+    """
+    if pool.stopping():
+        return {"status": INTERRUPTED}
+    try:
+        if job["threads"] is not None:
+            _system.set_num_threads(job["threads"])
+        return _trained(Path(job["folder"]), job)
+    except _FAILURES as error:
+        return failure(error, job["folder"])
+
+
+def failure(error: BaseException, folder: str) -> dict[str, Any]:
+    """The result of a trial that the error ended, without what is said of the trial's own folder: whether there is a
+    checkpoint depends on the time, on which no result may depend."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return {"status": FAILED + text.partition(f"; {folder}")[0]}
+
+
+def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
+    work = run.Run.open(folder, job["settings"], {}, mode="resume", data_root=job["data_root"])
+    noted = _noted(folder)
+    if noted is not None and noted["epochs"] == work.settings.epochs and work.finished():
+        return noted
+    outcome = work.train(job["checkpoint_every"], verbose=job["verbose"], callbacks=pool.stoppers())
+    if outcome.stopped:
+        return {"status": INTERRUPTED}
+    result = _result(folder, outcome.test)
+    with replacing(folder / RESULT) as file:  # last: a trial that has it has everything
+        file.write(json.dumps(result, indent=2).encode() + b"\n")
+    return result
+
+
+def _noted(folder: Path) -> dict[str, Any] | None:
+    """The result that the trial's last training left; None where there is none."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    found = json.loads(path.read_bytes())
+    if not isinstance(found, dict) or "epochs" not in found:
+        raise ValueError(f"{path} does not hold the result of a trial")
+    return found
+
+
+def _result(folder: Path, test: Mapping[str, float]) -> dict[str, Any]:
+    model = checkpoint.load(folder / run.MODEL)
+    history = model.history
+    seconds, speeds = (history[name] for name in TIMES)
+    images = sum(time * speed for time, speed in zip(seconds, speeds, strict=True))
+    return {
+        "status": FINISHED,
+        "epochs": len(history),
+        "parameters": model.parameter_count,
+        "training": {name: history[name][-1] for name in history.steps if name in history},
+        "test": dict(test),
+        "seconds": seconds,
+        "images_per_second": images / max(sum(seconds), 1e-9),
+    }

@@ -1,0 +1,494 @@
+"""A sweep: a grid of trials that ends in the same tables however often it was killed, and the page about it."""
+
+import csv
+import io
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import genmodels as gm
+from genmodels import cli, datasets, run, sweep
+
+GRID = sweep.Grid(("vae", "wgan"), (16,), (2, 8), seeds=2, data="strokes", epochs=1, batch_size=10, limit=60)
+ONE = replace(GRID, models=("vae",), latent=(2,), seeds=1)
+ARGUMENTS = ["sweep", "--models", "vae,wgan", "--sizes", "16", "--latent", "2,8", "--seeds", "2", "--epochs", "1"]
+ARGUMENTS += ["--batch-size", "10", "--limit", "60"]
+
+
+def make_small(patch=None):
+    """Few test images and no pictures that need matplotlib, here and, as an initializer, in worker processes."""
+    load, set_item = datasets.load, patch.setitem if patch else dict.__setitem__
+
+    def load_few(*arguments, **options):
+        train, (x, y) = load(*arguments, **options)
+        return train, (x[:100], y[:100])
+
+    (patch.setattr if patch else setattr)(datasets, "load", load_few)
+    set_item(sys.modules, "matplotlib", None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("GENMODELS_DATA", raising=False)
+        make_small(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_threads(threads):
+    """The number of threads is back after the test."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, small):
+    """The folder of a sweep that nothing broke off."""
+    folder = tmp_path_factory.mktemp("sweeps") / "undisturbed"
+    sweep.run_sweep(GRID, folder)
+    return folder
+
+
+@pytest.fixture
+def one(tmp_path):
+    """The folder of a sweep of one trial, for a test to change."""
+    sweep.run_sweep(ONE, tmp_path / "one")
+    return tmp_path / "one"
+
+
+def results(folder):
+    return (folder / sweep.RESULTS).read_bytes()
+
+
+def rows(folder, name=sweep.RESULTS):
+    return list(csv.DictReader(io.StringIO((folder / name).read_text())))
+
+
+def trial(folder, name):
+    return folder / "trials" / name
+
+
+def stamps(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+# ---- tables -------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_a_trial_in_the_grids_order(undisturbed):
+    keys = [(row["model"], row["image_size"], row["latent_dim"], row["data"], row["seed"]) for row in rows(undisturbed)]
+    expected = [(m, "16", z, "strokes", s) for m in ("vae", "wgan") for z in ("2", "8") for s in ("0", "1")]
+    assert keys == expected
+    assert {row["status"] for row in rows(undisturbed)} == {"finished"}
+    assert [tuple(row.values())[:5] for row in rows(undisturbed, sweep.TIMES)] == expected
+
+
+def test_numbers_are_the_trials_own_to_the_last_bit(undisturbed):
+    _, (x, _) = datasets.load("strokes")
+    for row in rows(undisturbed):
+        folder = trial(undisturbed, f"{row['model']}-16-z{row['latent_dim']}-seed{row['seed']}")
+        model = gm.load(folder / run.MODEL)
+        assert model.latent_dim == int(row["latent_dim"])
+        assert int(row["parameters"]) == model.parameter_count
+        tested = model.evaluate(datasets.resize(x, 16))
+        trained = {name: model.history[name][-1] for name in tested}
+        found = {name: value for name, value in row.items() if re.match("train_|test_", name) and value}
+        expected = {f"train_{k}": v for k, v in trained.items()} | {f"test_{k}": v for k, v in tested.items()}
+        assert {name: float(value) for name, value in found.items()} == expected
+
+
+def test_columns_of_other_families_are_empty(undisturbed):
+    vae, *_, wgan = rows(undisturbed)
+    assert vae["train_kl"]
+    assert vae["train_wasserstein"] == ""
+    assert wgan["test_wasserstein"]
+    assert wgan["test_kl"] == ""
+
+
+def test_times_are_in_their_own_table(undisturbed):
+    assert not any("second" in name for name in rows(undisturbed)[0])
+    for row in rows(undisturbed, sweep.TIMES):
+        assert float(row["seconds_per_epoch"]) == float(row["seconds"]) > 0
+        assert float(row["images_per_second"]) == pytest.approx(60 / float(row["seconds"]))
+
+
+# ---- going on -----------------------------------------------------------------------------------------------------
+
+
+def test_finished_trials_are_skipped(undisturbed, capsys):
+    before, table = stamps(undisturbed / "trials"), results(undisturbed)
+    assert cli.main([*ARGUMENTS, "--out", str(undisturbed)]) == 0
+    assert stamps(undisturbed / "trials") == before
+    assert results(undisturbed) == table
+    page = undisturbed / sweep.PAGE
+    assert capsys.readouterr().out == f"results: {undisturbed / sweep.RESULTS}\npage:    {page}\n"
+
+
+def test_what_is_not_given_is_that_of_the_sweep_there(undisturbed):
+    assert sweep.open_grid(undisturbed, {"seeds": 3, "sizes": None}, {"data": "mnist"}) == replace(GRID, seeds=3)
+
+
+def test_the_grid_and_the_epochs_may_grow(one):
+    weights = gm.load(trial(one, "vae-16-z2-seed0") / run.MODEL).weights["encoder.0.kernel"].tobytes()
+    before = stamps(trial(one, "vae-16-z2-seed0"))
+    table = sweep.run_sweep(replace(ONE, latent=(8, 2), seeds=2), one)
+    assert [(row["latent_dim"], row["seed"]) for row in table] == [(8, 0), (8, 1), (2, 0), (2, 1)]
+    assert stamps(trial(one, "vae-16-z2-seed0")) == before
+    table = sweep.run_sweep(replace(ONE, latent=(8, 2), seeds=2, epochs=2), one)
+    assert {row["epochs"] for row in table} == {2}
+    model = gm.load(trial(one, "vae-16-z2-seed0") / run.MODEL)
+    assert len(model.history) == 2
+    assert model.weights["encoder.0.kernel"].tobytes() != weights
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": ("wgan",)}, "has models vae: it may grow, not lose vae"),
+        ({"latent": (8, 3)}, "has latent 2: it may grow, not lose 2"),
+        ({"epochs": 1}, "has epochs 2, which cannot be lowered to 1"),
+        ({"seeds": 1}, "has seeds 2, which cannot be lowered to 1"),
+        ({"data": "mnist"}, "begun with data strokes, which cannot be changed to mnist"),
+        ({"batch_size": 5}, "begun with batch_size 10, which cannot be changed to 5"),
+        ({"limit": None}, "begun with limit 60, which cannot be changed to None"),
+    ],
+)
+def test_another_sweep_in_the_folder_is_refused(changes, message, tmp_path, monkeypatch):
+    grid = replace(ONE, seeds=2, epochs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Run, "train", lambda self, *rest, **options: run.Outcome(False, True, 0, {}, []))
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run_sweep(grid, tmp_path)
+    before = stamps(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        sweep.run_sweep(replace(grid, **changes), tmp_path)
+    assert stamps(tmp_path) == before
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert cli.main([*ARGUMENTS, "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"genmodels: error: {tmp_path} is not empty and holds no sweep: name another folder\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": 3}', "\xff"])
+def test_damaged_settings_are_refused(text, tmp_path):
+    (tmp_path / "sweep.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"sweep\.json does not hold the settings of a sweep"):
+        sweep.run_sweep(ONE, tmp_path)
+
+
+# ---- killed, interrupted ------------------------------------------------------------------------------------------
+
+CHILD = """
+import os, sys
+import test_sweep
+from genmodels import cli, run
+
+class Tell(run.Checkpoint):
+    def on_step_end(self, model, step, losses):
+        super().on_step_end(model, step, losses)
+        os.write(1, b".")
+        os.read(0, 1)  # as far as the parent allows
+
+test_sweep.make_small()
+run.Checkpoint, run.CHECKPOINT_SECONDS = Tell, 0.0
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def start(command, *arguments, **streams):
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    return subprocess.Popen(
+        [sys.executable, *command, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL} | streams,
+    )
+
+
+def child(folder, **streams):
+    return start(["-c", CHILD], *ARGUMENTS, "--out", folder, **streams)
+
+
+def run_until(folder, step, number):
+    """Sends the signal after this step of the sweep, whose checkpoint is written; returns the child's exit code."""
+    with child(folder, stdin=subprocess.PIPE) as process:
+        process.stdin.write(b"." * (step - 1))
+        process.stdin.flush()
+        assert len(process.stdout.read(step)) == step
+        process.send_signal(number)
+        process.stdin.close()
+        return process.wait(timeout=120)
+
+
+def unfinished(folder):
+    return [path.parent for path in folder.glob("trials/*/checkpoint.*") if gm.load(path).interrupted]
+
+
+def test_a_sweep_killed_twice_ends_in_the_same_table(undisturbed, tmp_path):
+    for step in (9, 18):  # within the second trial, and within one of the other model
+        assert run_until(tmp_path, step, signal.SIGKILL) == -signal.SIGKILL
+        (broken,) = unfinished(tmp_path)
+        assert not (broken / run.MODEL).exists()
+    assert broken.name.startswith("wgan")
+    with child(tmp_path, stdin=subprocess.DEVNULL) as process:
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert results(tmp_path) == results(undisturbed)
+
+
+def test_ctrl_c_ends_in_good_order_and_the_command_goes_on(undisturbed, tmp_path):
+    assert run_until(tmp_path, 9, signal.SIGINT) == 130
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "interrupted"] + ["waiting"] * 6
+    assert "8 trials: 1 finished, 1 interrupted, 6 waiting" in (tmp_path / sweep.PAGE).read_text()
+    assert [path.name for path in unfinished(tmp_path)] == ["vae-16-z2-seed1"]
+    sweep.run_sweep(GRID, tmp_path)
+    assert results(tmp_path) == results(undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_parent(number, tmp_path):
+    """In good order where it can ask them to; the pipe is closed when the last of them has ended."""
+    long = ["--epochs", "100000", "--workers", "2", "--threads", "2", "--out", tmp_path]
+    with start(["-m", "genmodels"], *ARGUMENTS, *long) as process:
+        while not all((tmp_path / "trials" / f"vae-16-z2-seed{k}" / run.CHECKPOINT).exists() for k in (0, 1)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.communicate(timeout=120)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert len(unfinished(tmp_path)) == 2
+
+
+# ---- executors ----------------------------------------------------------------------------------------------------
+
+
+def test_threads_give_the_same_table(undisturbed, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        sweep.run_sweep(GRID, tmp_path, pool)
+    assert results(tmp_path) == results(undisturbed)
+
+
+def test_processes_give_the_same_table(undisturbed, tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn, initializer=make_small) as pool:
+        sweep.run_sweep(GRID, tmp_path, pool, threads=1)
+    assert results(tmp_path) == results(undisturbed)
+
+
+def test_the_commands_own_workers(tmp_path):
+    few = ["--models", "vae", "--latent", "2", "--seeds", "1", "--workers", "2"]
+    assert cli.main([*ARGUMENTS, *few, "--out", str(tmp_path)]) == 0
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"]
+
+
+def die_in_training():
+    run.Run.train = lambda *arguments, **options: os._exit(9)
+
+
+def test_a_worker_that_dies_is_a_failed_trial(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=die_in_training) as pool:
+        (row,) = sweep.run_sweep(ONE, tmp_path, pool)
+    assert row["status"].startswith("failed: BrokenProcessPool: A process in the process pool was terminated")
+
+
+# ---- failures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FloatingPointError("epoch 1, step 3 of 6: loss is <nan>"), "FloatingPointError: epoch 1, step 3 of 6"),
+        (MemoryError(), "MemoryError"),
+        (OSError(28, "No space\nleft on device"), "OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_a_failed_trial_is_noted_and_the_others_go_on(error, status, tmp_path, monkeypatch, capsys):
+    train = run.Run.train
+
+    def fail_once(self, *arguments, **options):
+        if self.settings.seed == 0:
+            raise error
+        return train(self, *arguments, **options)
+
+    command = [*ARGUMENTS, "--models", "vae", "--latent", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr(run.Run, "train", fail_once)
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err.endswith("error: 1 of 2 trials failed; the same command tries them again\n")
+    failed, other = rows(tmp_path)
+    assert failed["status"].startswith(f"failed: {status}")
+    assert failed["parameters"] == failed["test_loss"] == ""
+    assert other["status"] == "finished"
+    page = (tmp_path / sweep.PAGE).read_text()
+    assert "2 trials: 1 failed, 1 finished" in page
+    assert status in page
+    assert "<nan>" not in page
+    monkeypatch.undo()
+    make_small(monkeypatch)
+    assert cli.main(command) == 0
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 2
+
+
+def test_a_failure_reads_the_same_wherever_and_whenever_it_happened(tmp_path, monkeypatch):
+    """Whether a checkpoint lies in the trial's folder depends on the time."""
+
+    def fail(self, *arguments, **options):
+        raise FloatingPointError(f"epoch 1: loss is nan; {self.folder / run.CHECKPOINT} holds the last state")
+
+    monkeypatch.setattr(run.Run, "train", fail)
+    (row,) = sweep.run_sweep(ONE, tmp_path)
+    assert row["status"] == "failed: FloatingPointError: epoch 1: loss is nan"
+
+
+def test_warnings_of_the_trials_are_on_the_page(one):
+    (trial(one, "vae-16-z2-seed0") / run.WARNINGS).write_text("epoch 1: the generator < collapsed\n")
+    sweep.run_sweep(ONE, one)
+    assert "vae-16-z2-seed0: epoch 1: the generator &lt; collapsed" in (one / sweep.PAGE).read_text()
+
+
+def test_a_damaged_trial_is_a_failed_one(one):
+    path = trial(one, "vae-16-z2-seed0") / run.MODEL
+    path.write_bytes(path.read_bytes()[:-9])
+    (row,) = sweep.run_sweep(ONE, one)
+    assert row["status"].startswith("failed: ValueError: ")
+
+
+def test_other_errors_reach_the_caller(tmp_path, monkeypatch):
+    monkeypatch.setattr(run.Run, "train", lambda *arguments, **options: [][0])
+    with pytest.raises(IndexError):
+        sweep.run_sweep(ONE, tmp_path)
+
+
+def test_missing_data_end_the_sweep_before_it_begins(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OSError, match="mnist"):
+        sweep.run_sweep(replace(ONE, data="mnist"), tmp_path / "out", data_root=str(tmp_path / "empty"))
+    assert not (tmp_path / "out").exists()
+
+
+# ---- arguments ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"models": ("vae", "pixelcnn")}, ValueError, "models is 'pixelcnn', must be one of"),
+        ({"models": ("vae-16",)}, ValueError, "models is 'vae-16', must be one of"),
+        ({"models": "vae"}, TypeError, "models must be a list, not 'vae'"),
+        ({"models": ()}, ValueError, "models is empty"),
+        ({"models": ("vae", "vae")}, ValueError, "models has vae twice"),
+        ({"sizes": (16, 48)}, ValueError, "the zoo has no vae-48; vae comes in 16, 32, 64"),
+        ({"sizes": (16, 32, 16)}, ValueError, "sizes has 16 twice"),
+        ({"sizes": (16.0,)}, TypeError, "sizes must be an int"),
+        ({"latent": []}, ValueError, "latent is empty"),
+        ({"latent": (0,)}, ValueError, "latent is 0, must be at least 1"),
+        ({"latent": 2}, TypeError, "latent must be a list, not 2"),
+        ({"seeds": 0}, ValueError, "seeds is 0, must be at least 1"),
+        ({"epochs": True}, TypeError, "epochs must be an int"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"limit": 0}, ValueError, "limit is 0"),
+        ({"data": "imagenet"}, ValueError, "data is 'imagenet', must be one of"),
+    ],
+)
+def test_bad_grids(changes, error, message):
+    with pytest.raises(error, match=message):
+        replace(GRID, **changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--models", "vae,foo"], 1),
+        (["--models", ","], 1),
+        (["--sizes", "16,17"], 1),
+        (["--sizes", "16,x"], 2),
+        (["--latent", "2,2"], 1),
+        (["--seeds", "0"], 2),
+        (["--workers", "0"], 2),
+        (["--data", "imagenet"], 2),
+    ],
+)
+def test_bad_commands(arguments, code, tmp_path, capsys):
+    try:
+        found = cli.main([*ARGUMENTS, *arguments, "--out", str(tmp_path / "out")])
+    except SystemExit as end:
+        found = end.code
+    assert found == code
+    assert "error: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"checkpoint_every": 0}])
+def test_bad_options(options, tmp_path):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        sweep.run_sweep(ONE, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_are_counted_from_0_and_trials_named():
+    names = [trial.name for trial in GRID.trials()]
+    assert names[:3] == ["vae-16-z2-seed0", "vae-16-z2-seed1", "vae-16-z8-seed0"]
+    assert len(set(names)) == 8
+
+
+# ---- the page -----------------------------------------------------------------------------------------------------
+
+
+def pictures(page):
+    """The alternative texts of the page's pictures."""
+    return re.findall(r'<img alt="([^"]*)" src="data:image/png;base64,', page)
+
+
+def test_page_stands_alone(undisturbed):
+    page = (undisturbed / sweep.PAGE).read_text()
+    assert "8 trials: 8 finished" in page
+    assert not re.search(r"<script|<link|<iframe|@import|url\(|https?:", page)
+    assert page.count(" src=") == page.count('src="data:image/png;base64,')
+    assert pictures(page).count("real images") == 4  # beside what each model draws at each latent size
+
+
+def test_table_has_mean_and_sample_deviation_over_the_seeds(undisturbed):
+    page = (undisturbed / sweep.PAGE).read_text()
+    losses = [float(row["test_kl"]) for row in rows(undisturbed)[:2]]
+    mean, spread = np.mean(losses), np.std(losses, ddof=1)
+    found = [re.fullmatch(r"([\d.]+) ± ([\d.]+)", cell) for cell in re.findall("<td>(.*?)</td>", page)]
+    near = [(float(m[1]), float(m[2])) for m in found if m and abs(float(m[1]) - mean) <= spread and float(m[2]) != 0]
+    assert any(m == pytest.approx(mean, abs=0.06 * spread) and s == pytest.approx(spread, rel=0.06) for m, s in near)
+
+
+def test_page_without_matplotlib_says_so(undisturbed):
+    page = (undisturbed / sweep.PAGE).read_text()
+    assert page.count("pip install 'genmodels[plot]'") == 2
+    assert not any(text.startswith("Losses by epoch") for text in pictures(page))
+
+
+def test_colour_images_curves_and_chosen_epochs(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), np.uint8)
+    monkeypatch.setattr(datasets, "load", lambda *arguments, **options: ((x, x[:, 0, 0, 0] % 10),) * 2)
+    grid = replace(ONE, data="cifar10", seeds=2, epochs=4)
+    sweep.run_sweep(grid, tmp_path)
+    samples = trial(tmp_path, "vae-16-z2-seed0") / "samples"
+    samples.mkdir(exist_ok=True)
+    for epoch in range(5):
+        shutil.copy(samples.parent / run.SAMPLES, samples / f"samples-{epoch:03d}.png")
+    sweep.run_sweep(grid, tmp_path)
+    curves, *drawn = pictures((tmp_path / sweep.PAGE).read_text())
+    assert curves.startswith("Losses by epoch")
+    assert drawn == ["after 1 epoch", "after 3 epochs", "after 4 epochs", "real images"]
