@@ -416,3 +416,21 @@ def test_layers_are_described_as_they_are_written():
     ]
     assert [described(layer) for layer in layers] == texts
     assert [eval(f"L.{text}") for text in texts] == layers
+
+
+@pytest.mark.parametrize("last", [L.Tanh(), L.Sigmoid()], ids=repr)
+def test_a_view_behind_the_last_activation_changes_nothing(last):
+    """A model's range, and the logits of "bce", are told from the activation, wherever the shape is made."""
+    x = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8)
+    reconstruction = "bce" if isinstance(last, L.Sigmoid) else "mse"
+
+    def losses(*ending):
+        return gm.VAE(
+            encoder=[L.Flatten(), L.Dense(8), L.Tanh()],
+            decoder=[L.Dense(16), *ending],
+            input_shape=(4, 4, 1),
+            latent_dim=2,
+            reconstruction=reconstruction,
+        ).train_step(x, noise=np.ones((5, 2), np.float32))
+
+    assert losses(last, L.Reshape((4, 4, 1))) == losses(L.Reshape((4, 4, 1)), last)

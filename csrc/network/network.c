@@ -228,9 +228,10 @@ void gm_network_free(gm_network *network) {
 
 /* ---- Passes ---- */
 
-/* Whether layer i is the last activation and this forward leaves it out. */
+/* Whether layer i is the last activation, views behind it or not, and this forward leaves it out. */
 static bool left_out(const gm_network *network, int i) {
-    return (network->flags & GM_NO_LAST_ACT) && i == network->count - 1 && is_activation(&network->nodes[i]);
+    return (network->flags & GM_NO_LAST_ACT) && i == before_views(network, network->count) &&
+           is_activation(&network->nodes[i]);
 }
 
 static gm_activation activation_of(const node *n) { return n->layer.ops->activation(&n->layer); }
@@ -381,9 +382,9 @@ const gm_shape *gm_network_input_shape(const gm_network *network) { return &netw
 const gm_shape *gm_network_output_shape(const gm_network *network) { return &network->output; }
 
 gm_activation gm_network_last_activation(const gm_network *network) {
-    if (network->count == 0 || !is_activation(&network->nodes[network->count - 1]))
-        return (gm_activation){GM_LINEAR, 0};
-    return activation_of(&network->nodes[network->count - 1]);
+    int last = before_views(network, network->count);
+    if (last == NONE || !is_activation(&network->nodes[last])) return (gm_activation){GM_LINEAR, 0};
+    return activation_of(&network->nodes[last]);
 }
 
 int64_t gm_network_trainable(const gm_network *network) { return network->trainable; }

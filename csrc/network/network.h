@@ -16,7 +16,7 @@ int gm_network_layer_count(const gm_network *network);
 const gm_layer *gm_network_layer(const gm_network *network, int index);
 const gm_shape *gm_network_input_shape(const gm_network *network);
 const gm_shape *gm_network_output_shape(const gm_network *network);
-/* The activation of the last layer, GM_LINEAR when it is none. */
+/* The activation of the last layer but views, GM_LINEAR when it is none. */
 gm_activation gm_network_last_activation(const gm_network *network);
 
 /* The trainable parameters in layer order, without gaps, and their gradients: (gm_network_trainable). They never
@@ -36,7 +36,7 @@ float *gm_network_input(gm_network *network);
 
 enum {
     GM_TRAINING = 1,   /* batch statistics, dropout, and keep what backward needs */
-    GM_NO_LAST_ACT = 2 /* stop before the last layer, an activation: logits */
+    GM_NO_LAST_ACT = 2 /* leave out gm_network_last_activation: logits */
 };
 /* x (N, in) -> (N, out), valid until the next call. N <= capacity. x must stay for backward. */
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags);
