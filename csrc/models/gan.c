@@ -177,6 +177,9 @@ static gm_status reserve_piece(gm_gan *gan, int64_t N, gm_error *error) {
 
 /* ---- Passes ---- */
 
+/* Whether the generator has been updated; before that there is nothing to average. */
+static bool has_learned(const gm_gan *gan) { return gm_optimizer_steps(gan->optimizer[GENERATOR]) > 0; }
+
 /* Images start..start+N-1 of x, whose labels are all of x's, or N of the generator's (drawn), as the discriminator sees
  * them. */
 static void load(const gm_gan *gan, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
@@ -308,11 +311,12 @@ static float *image_gradient(gm_gan *gan, int64_t N, float *dx) {
     return gan->buffers.dimage;
 }
 
-static void follow(const gm_gan *gan) {
+/* The average takes 1 - decay of the generator's weights; its moving statistics are always the newest. */
+static void follow(const gm_gan *gan, float decay) {
     gm_network *from = gan->network[GENERATOR], *to = gan->network[AVERAGE];
     if (!to) return;
     int64_t trainable = gm_network_trainable(from);
-    gm_moving_average(gan->config.ema, trainable, gm_network_parameters(from), gm_network_parameters(to));
+    gm_moving_average(decay, trainable, gm_network_parameters(from), gm_network_parameters(to));
     gm_copy_rows(1, gm_network_buffers(from), gm_network_parameters(from) + trainable, 0,
                  gm_network_parameters(to) + trainable, 0);
 }
@@ -330,7 +334,7 @@ static gm_status train_generator(gm_gan *gan, const gm_gan_batch *batch, const f
     gm_network_commit(discriminator);
     gm_network_commit(generator);
     GM_TRY(update(gan, GENERATOR, losses->generator, error));
-    follow(gan);
+    follow(gan, gan->config.ema);
     return GM_OK;
 }
 
@@ -372,6 +376,7 @@ gm_status gm_gan_train_step(gm_gan *gan, const gm_gan_batch *batch, gm_gan_losse
     GM_TRY(check_batch(gan, batch, error));
     GM_TRY(gm_gan_reserve(gan, batch->N, error));
     *losses = (gm_gan_losses){0};
+    if (!has_learned(gan)) follow(gan, 0); /* from where it stands: its weights may have been set by hand */
     for (int64_t k = 0; k < K; k++) {
         gm_gan_losses once = {0};
         const float *noise = noise_of(gan, batch, k), *mix = mix_of(gan, batch, k);
@@ -430,7 +435,7 @@ gm_status gm_gan_generate(gm_gan *gan, int64_t N, const float *z, const int64_t 
     GM_TRY(gm_check_labels("GAN", N, labels, gan->config.num_classes, error));
     if (N < 1) return GM_OK;
     GM_TRY(reserve_piece(gan, N, error));
-    gm_network *generator = gan->network[gan->network[AVERAGE] ? AVERAGE : GENERATOR];
+    gm_network *generator = gan->network[gan->network[AVERAGE] && has_learned(gan) ? AVERAGE : GENERATOR];
     float scale = gan->signed_range ? 0.5f : 1.0f, shift = gan->signed_range ? 0.5f : 0.0f;
     for (int64_t start = 0; start < N; start += PIECE) {
         int64_t piece = N - start < PIECE ? N - start : PIECE;

@@ -25,6 +25,7 @@ from genmodels import optimizers
 FORWARD, GRADIENT, STEPS_APART = 1e-5, 1e-4, 1e-3
 BATCH, STEPS, CLASSES, LATENT = 8, 20, 10, 16
 TRIES, ROUNDINGS, EPSILONS = 20, 4, 4
+LEAST_WAY = STEPS * 2.0**-24 / STEPS_APART
 EVALUATION_STREAM = 3 | 1 << 32  # of the library's random numbers: the noise of evaluate()
 
 torch.set_num_threads(1)
@@ -63,6 +64,28 @@ def deep_generator(classes: int) -> Layers:
         *(up(8, strides=2, padding=1), L.BatchNorm(), L.ReLU()),
         *(L.Conv2DTranspose(1, 4, strides=2, padding=1), L.Tanh()),
     ]
+
+
+def label_generator(classes: int) -> Layers:
+    """As cgan-keras's."""
+
+    def up() -> Layers:
+        return [L.Conv2DTranspose(8, 4, strides=2, padding="same"), L.LeakyReLU()]
+
+    width = LATENT // 4 + classes
+    return [
+        *(L.Dense(7 * 7 * width), L.LeakyReLU(), L.Reshape((7, 7, width)), *up(), *up()),
+        *(L.Conv2D(1, 7, padding="same"), L.Sigmoid()),
+    ]
+
+
+def pooling_critic() -> Layers:
+    """As cgan-keras's."""
+
+    def down(filters: int) -> Layers:
+        return [L.Conv2D(filters, 3, strides=2, padding="same"), L.LeakyReLU()]
+
+    return [*down(8), *down(16), L.GlobalMaxPool2D(), L.Dense(1)]
 
 
 def plain_critic(spectral_norm: bool = False) -> Layers:
@@ -167,6 +190,7 @@ OTHERS = [
         changes={"clip_weights": 0.01, "num_classes": CLASSES},
     ),
     Case("unit-range", "bce", generator=lambda classes: dense_generator(L.Sigmoid())),
+    Case("pooled", "bce", 28, label_generator, pooling_critic, changes={"num_classes": CLASSES}),
     Case("smoothed-bce", "bce", changes={"label_smoothing": 0.1}),
     Case("smoothed-lsgan", "lsgan", changes={"label_smoothing": 0.2}),
     Case("critic-steps", "bce", changes={"critic_steps": 2}),
@@ -182,8 +206,8 @@ OTHERS = [
     Case("average", "bce", changes={"ema": 0.9}),
     Case("spectral", "hinge", discriminator=lambda: plain_critic(spectral_norm=True)),
     Case("spectral-gp", "wgan-gp", discriminator=lambda: plain_critic(spectral_norm=True)),
-    Case("sgd", "bce", optimizer=optimizers.SGD(1e-2, momentum=0.9), changes={"critic_steps": 2}),
-    Case("sgd-gp", "wgan-gp", optimizer=optimizers.SGD(1e-4)),
+    Case("sgd", "bce", optimizer=optimizers.SGD(3e-3, momentum=0.9), changes={"critic_steps": 2}),
+    Case("sgd-gp", "wgan-gp", optimizer=optimizers.SGD(1e-3)),
     Case("one-image", "wgan-gp", generator=lambda classes: [L.Dense(784), L.Reshape((28, 28, 1)), L.Tanh()], batch=1),
 ]
 CASES = [*OBJECTIVES, *OTHERS]
@@ -208,6 +232,12 @@ def without_gradient(gan: gm.GAN) -> set[str]:
     return {f"{network}.{name}" for network, names in biases.items() for name in names}
 
 
+def left_out(gan: gm.GAN, expected: Run, arrays: str) -> set[str]:
+    """Of the ways also those that are short beside the weights' own rounding in float32."""
+    short = {n for n, v in expected.way.items() if np.abs(v).max() < LEAST_WAY * np.abs(expected.weights[n]).max()}
+    return without_gradient(gan) | (short if arrays == "way" else set())
+
+
 def weights_of(reference: GANReference) -> Arrays:
     """A copy of all of them, named as the model's."""
     return {
@@ -227,26 +257,35 @@ def gradients_of(networks: dict[str, Any]) -> Arrays:
 
 @dataclass
 class Run:
-    """What training steps gave: losses of every step, then weights, gradients of the last step."""
+    """What training steps gave: losses of each, weights after the last, how far they are from where they began, and the
+    gradients of the last."""
 
     losses: list[dict[str, float]]
     weights: Arrays
+    way: Arrays
     gradients: Arrays
+
+
+def way(start: Arrays, end: Arrays) -> Arrays:
+    return {name: end[name] - value for name, value in start.items()}
 
 
 def run_reference(gan: gm.GAN, steps: Iterable[Step], rounding: Rounding | None = None) -> Run:
     reference = GANReference(gan, rounding)
+    start = weights_of(reference)
     losses = [reference.train_step(*step) for step in steps]
-    return Run(losses, weights_of(reference), gradients_of(reference.networks))
+    end = weights_of(reference)
+    return Run(losses, end, way(start, end), gradients_of(reference.networks))
 
 
 def run_ours(gan: gm.GAN, steps: Iterable[Step]) -> Run:
+    start = {name: value.copy() for name, value in gan.weights.items()}
     losses = [gan.train_step(*step) for step in steps]
-    return Run(losses, {name: value.copy() for name, value in gan.weights.items()}, gradients_of(gan.networks))
+    return Run(losses, dict(gan.weights), way(start, gan.weights), gradients_of(gan.networks))
 
 
 def differences(actual: Run, expected: Run, apart: set[str], arrays: str) -> Iterable[tuple[str, float]]:
-    """What is compared, losses and "weights" or "gradients", and its relative error; `apart` names what is not."""
+    """Names and relative errors of losses and of the arrays in one of Run's fields; `apart` names what to leave out."""
     for step, (ours, theirs) in enumerate(zip(actual.losses, expected.losses, strict=True)):
         assert ours.keys() == theirs.keys(), step
         yield from ((f"{name} of step {step}", abs(ours[name] - theirs[name]) / abs(theirs[name])) for name in theirs)
@@ -260,7 +299,8 @@ def fair_start(case: Case, count: int, arrays: str, tolerance: float) -> tuple[g
     for seed in range(TRIES):
         gan = case.build(seed)
         steps = [case.step(gan, 1000 * seed + k) for k in range(count)]
-        expected, apart = run_reference(gan, steps), without_gradient(gan)
+        expected = run_reference(gan, steps)
+        apart = left_out(gan, expected, arrays)
         roundings = (run_reference(gan, steps, Rounding(number, EPSILONS)) for number in range(ROUNDINGS))
         if all(
             error <= tolerance / 4 for moved in roundings for _, error in differences(moved, expected, apart, arrays)
@@ -269,12 +309,11 @@ def fair_start(case: Case, count: int, arrays: str, tolerance: float) -> tuple[g
     raise AssertionError(f"no fair start of {case.name}")
 
 
-def check(case: Case, count: int, arrays: str, tolerance: float) -> gm.GAN:
-    """That many steps of both; the model after them."""
+def check(case: Case, count: int, arrays: str, tolerance: float) -> None:
+    """That many steps of both."""
     gan, steps, expected = fair_start(case, count, arrays, tolerance)
-    for what, error in differences(run_ours(gan, steps), expected, without_gradient(gan), arrays):
+    for what, error in differences(run_ours(gan, steps), expected, left_out(gan, expected, arrays), arrays):
         assert error <= tolerance, what
-    return gan
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
@@ -291,12 +330,8 @@ def test_twenty_steps(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith("sgd")], ids=case_name)
 def test_way_of_the_weights(case: Case) -> None:
-    """How far they have moved, along gradients of true size."""
-    gan, steps, expected = fair_start(case, STEPS, "weights", STEPS_APART)
-    before = {name: value.copy() for name, value in gan.weights.items()}
-    after = run_ours(gan, steps).weights
-    for name in after.keys() - without_gradient(gan):
-        assert relative_error(after[name] - before[name], expected.weights[name] - before[name]) <= STEPS_APART, name
+    """How far they have moved, along gradients of true size: beside that their own size would hide much."""
+    check(case, STEPS, "way", STEPS_APART)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.each_its_own], ids=case_name)
@@ -304,7 +339,8 @@ def test_inference(case: Case) -> None:
     """Images, by the average where there is one; the critic's outputs; losses of held-out images.
 
     After some steps, so that moving statistics, singular vectors and the average are not where they began. The
-    reference takes the weights that ours came to, and averages those.
+    reference takes the weights that ours came to, and averages those. A loss that is a small difference of outputs is
+    no more exact than they are.
     """
     gan = case.build(1)
     reference, n = GANReference(gan), 150  # more than go through the networks at a time
@@ -323,4 +359,4 @@ def test_inference(case: Case) -> None:
     losses = gan.evaluate(x, labels)
     assert losses.keys() == expected.keys()
     for name, value in expected.items():
-        assert losses[name] == pytest.approx(value, rel=GRADIENT), name
+        assert losses[name] == pytest.approx(value, rel=GRADIENT, abs=FORWARD * float(outputs.abs().max())), name
