@@ -109,7 +109,7 @@ class Run:
         results, which a run that Ctrl-C or a callback stopped goes without.
 
         The newest state is saved every `checkpoint_every` epochs, every half minute (of large models more rarely), and
-        at the end, whatever it is; of those every `checkpoint_every` epochs the last `keep` stay, and with them the best
+        at the end, whatever it is; of those every `checkpoint_every` epochs the last `keep` stay, with them the best
         epoch's where the model has a loss to tell it by. Pictures of the same draws are made every `samples_every`
         epochs (None: about ten in all).
         FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
