@@ -180,32 +180,33 @@ class GAN(LatentModel):
         Raises ValueError or TypeError for unfit input, MemoryError or OverflowError for a batch too large, and
         FloatingPointError when a loss or a gradient is not finite: that update is not made, nor those behind it.
         """
-        images, parts = self._stacked(x)
-        n = len(images) // parts
-        classes = check.labels(self._flat_labels(labels, parts, n), len(images), self.num_classes)
+        images, shape = self._stacked(x)
+        parts, n = len(images) // shape[-1], shape[-1]
+        classes = check.labels(self._flat_labels(labels, shape), len(images), self.num_classes)
         draws = None if noise is None else self._each("noise", noise, (n, self.latent_dim), self.critic_steps + 1)
         places = None if mix is None else self._each("mix", mix, (n,), self.critic_steps)
         if places is not None and not (places.min() >= 0 and places.max() <= 1):
             raise ValueError(f"mix reaches from {places.min()} to {places.max()}, must be in [0, 1]")
         return self._losses(self._core.train_step(images, parts, classes, draws, places))
 
-    def _stacked(self, x: Any) -> tuple[np.ndarray, int]:
-        """The images of all parts one behind the other, and how many parts there are."""
+    def _stacked(self, x: Any) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The images of all parts one behind the other, and how they were given: (N,) or (critic_steps, N)."""
         array = check.as_array(x, "x")
         if array.ndim != 5:
-            return check.pixels(array, self.input_shape), 1
-        if len(array) != self.critic_steps:
-            raise ValueError(f"x has shape {array.shape}, for {len(array)} critic steps, must be {self.critic_steps}")
-        return check.pixels(array.reshape(-1, *array.shape[2:]), self.input_shape), self.critic_steps
+            images = check.pixels(array, self.input_shape)
+            return images, (len(images),)
+        if array.shape[2:] != self.input_shape or len(array) != self.critic_steps:
+            sizes = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"x has shape {array.shape}, expected (N, {sizes}) or ({self.critic_steps}, N, {sizes})")
+        return check.pixels(array.reshape(-1, *self.input_shape), self.input_shape), array.shape[:2]
 
-    def _flat_labels(self, labels: Any, parts: int, n: int) -> Any:
-        if labels is None or np.ndim(labels) != 2:
+    def _flat_labels(self, labels: Any, shape: tuple[int, ...]) -> Any:
+        """Labels of stacked images one behind the other."""
+        if labels is None or not self.num_classes:
             return labels
         array = check.as_array(labels, "labels")
-        if array.shape != (parts, n):
-            raise ValueError(
-                f"labels have shape {array.shape}, expected ({n},) or, with x alike, {(self.critic_steps, n)}"
-            )
+        if array.shape != shape:
+            raise ValueError(f"labels have shape {array.shape}, expected {shape}: one for each image of x")
         return array.reshape(-1)
 
     def _each(self, name: str, value: Any, shape: tuple[int, ...], parts: int) -> np.ndarray:

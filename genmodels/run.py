@@ -38,7 +38,8 @@ FOLDERS = {
     KEPT: re.compile(r"checkpoint-\d{3,}\.safetensors|best\.safetensors"),
 }
 
-# A killed run loses at most about this many seconds of work.
+# A killed run loses at most about this many seconds of work; of a large model, whose file takes long to write, a second
+# for every million parameters.
 CHECKPOINT_SECONDS = 30.0
 # Pictures on the way, about, unless their distance is given.
 PICTURES = 10
@@ -107,9 +108,10 @@ class Run:
         """Trains to the last epoch, or until Ctrl-C, a callback or the budget of seconds ends it, and writes the
         results, which a run that Ctrl-C or a callback stopped goes without.
 
-        The newest state is saved every `checkpoint_every` epochs, every half minute, and at the end, whatever it is; of
-        those every `checkpoint_every` epochs the last `keep` stay, and then the best epoch's too where the model has a
-        loss to tell it by. Pictures of the same draws are made every `samples_every` epochs (None: about ten in all).
+        The newest state is saved every `checkpoint_every` epochs, every half minute (of large models more rarely), and
+        at the end, whatever it is; of those every `checkpoint_every` epochs the last `keep` stay, and with them the best
+        epoch's where the model has a loss to tell it by. Pictures of the same draws are made every `samples_every`
+        epochs (None: about ten in all).
         FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
         """
         deadline = None if budget is None else time.monotonic() + budget
@@ -196,12 +198,13 @@ class Run:
     def _callbacks(self, model: Model, every: int, samples_every: int | None, keep: int) -> list[Callback]:
         """The newest state is written last of what lies in the folder: a run that is killed goes on from before."""
         between = samples_every or -(-self.settings.epochs // PICTURES)
+        seconds = max(CHECKPOINT_SECONDS, model.parameter_count / 1e6)
         gif = find_spec("PIL") is not None
         return [
             *(self._keepers(model, every, keep) if keep else ()),
             Samples(self.folder / ON_THE_WAY, every_epochs=between, seed=self.settings.seed, gif=gif),
             _WarningsFile(self.folder / WARNINGS),
-            Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=CHECKPOINT_SECONDS),
+            Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=seconds),
             _HistoryFile(self.folder / HISTORY),
         ]
 

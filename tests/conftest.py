@@ -20,3 +20,26 @@ def threads():
     before = genmodels.get_num_threads()
     yield genmodels.set_num_threads
     genmodels.set_num_threads(before)
+
+
+@pytest.fixture
+def same_threads(threads):
+    """The number of threads is back after the test."""
+
+
+@pytest.fixture(scope="module")
+def few_strokes(tmp_path_factory):
+    """A cache folder of the module's own, in which the strokes are kept; few test images where this process reads."""
+    import genmodels as gm
+
+    load = gm.datasets.load
+
+    def load_few(*arguments, **options):
+        train, (x, y) = load(*arguments, **options)
+        return train, (x[:500], y[:500])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gm.datasets, "load", load_few)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("GENMODELS_DATA", raising=False)
+        yield

@@ -138,6 +138,52 @@ def test_layer_norm(mean: float, slope: float, shape: tuple[int, int]) -> None:
     assert_close({name: value.reshape(expected[name].shape) for name, value in actual.items()}, expected)
 
 
+# ---- LSTM ----
+
+
+def lstm(x: np.ndarray, dy: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> Arrays:
+    """x (N, T, F), dy (N, T, U), all outputs; forwards and backwards through time."""
+    steps, state = x.shape[1], np.zeros((len(x), len(recurrent)))
+    h, c, gates = [state], [state], []
+    for t in range(steps):
+        i, f, g, o = np.split(x[:, t] @ kernel + h[-1] @ recurrent + bias, 4, axis=1)
+        gates.append((sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)))
+        c.append(gates[-1][1] * c[-1] + gates[-1][0] * gates[-1][2])
+        h.append(gates[-1][3] * np.tanh(c[-1]))
+    dh, dc, dz = state, state, np.zeros((*x.shape[:2], len(bias)))
+    for t in reversed(range(steps)):
+        (i, f, g, o), tanh = gates[t], np.tanh(c[t + 1])
+        dh = dh + dy[:, t]
+        dc = dc + dh * o * (1 - tanh**2)
+        slopes = (dc * g * i * (1 - i), dc * c[t] * f * (1 - f), dc * i * (1 - g**2), dh * tanh * o * (1 - o))
+        dz[:, t] = np.concatenate(slopes, axis=1)
+        dh, dc = dz[:, t] @ recurrent.T, dc * f
+    before = np.stack(h[:-1], 1)
+    return {
+        "y": np.stack(h[1:], 1),
+        "x": dz @ kernel.T,
+        "0.kernel": np.einsum("ntf,ntz->fz", x, dz, optimize=True),
+        "0.recurrent_kernel": np.einsum("ntu,ntz->uz", before, dz, optimize=True),
+        "0.bias": dz.sum((0, 1)),
+    }
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+@pytest.mark.parametrize(("samples", "steps", "units"), [(VALUES // 28, 28, 64), (2, 500, 17), (VALUES, 1, 5)])
+def test_lstm(samples: int, steps: int, units: int, mean: float) -> None:
+    """Kernel and bias gradients are sums over all steps of all samples."""
+    features = 28
+    net = gm.Network([L.LSTM(units)], (steps, features), seed=1)
+    net.weights["0.bias"][...] = np.linspace(-1, 1, 4 * units)
+    x, dy = draw((samples, steps, features), mean, 1), draw((samples, steps, units), mean, 2)
+    expected = lstm(np.float64(x), np.float64(dy), *(np.float64(view) for view in net.weights.values()))
+    actual = passes(net, x, dy)
+    if steps == 1:  # the recurrent kernel meets zeros alone
+        assert not actual.pop("0.recurrent_kernel").any()
+        del expected["0.recurrent_kernel"]
+    assert_close(actual, expected)
+
+
 # ---- Pools ----
 
 
@@ -304,7 +350,7 @@ def test_smooth_activations_everywhere(layer: L.Layer, function) -> None:
 
 
 COMPARED = {
-    *(L.BatchNorm, L.LayerNorm, L.Dense, L.Conv2D, L.Conv2DTranspose),
+    *(L.BatchNorm, L.LayerNorm, L.LSTM, L.Dense, L.Conv2D, L.Conv2DTranspose),
     *(L.MaxPool2D, L.AvgPool2D, L.GlobalMaxPool2D, L.GlobalAvgPool2D, L.UpSampling2D),
 }
 

@@ -66,6 +66,27 @@ def layered(classes, dtype):
     return gm.VAE(encoder=encoder, decoder=decoder, input_shape=(28, 28, 1), latent_dim=6, num_classes=classes,
                   reconstruction="mse", optimizer=gm.optimizers.RMSprop(1e-3, momentum=0.9))
 
+<<<<<<< HEAD
+def recurrent(dtype):
+    encoder = [L.Reshape((28, 28)), L.LSTM(40), L.LayerNorm(), L.LSTM(30, return_sequences=False)]
+    decoder = [L.Dense(7 * 7 * 16), L.Reshape((7, 7, 16)), L.UpSampling2D(8), L.MaxPool2D(3, 1, "same"), L.AvgPool2D(),
+               L.Conv2D(1, 3, padding="same"), L.Sigmoid()]
+    return gm.VAE(encoder=encoder, decoder=decoder, input_shape=(28, 28, 1), latent_dim=6)
+=======
+POOLED = [L.Conv2D(24, 3, padding=1, spectral_norm=True), L.LeakyReLU(0.2), L.MaxPool2D(), L.Dropout(0.2),
+          L.Conv2D(16, 3, strides=2, padding="same"), L.ReLU(), L.AvgPool2D(3, 2, "same"), L.UpSampling2D(),
+          L.Conv2DTranspose(8, 3, spectral_norm=True), L.LeakyReLU(0.1), L.Flatten(), L.Dense(40), L.ReLU(), L.Dense(1)]
+RECURRENT = [L.Conv2D(8, 3, strides=2, padding="same"), L.LayerNorm(), L.Tanh(), L.GlobalMaxPool2D(), L.Reshape((2, 4)),
+             L.LSTM(12, return_sequences=False), L.BatchNorm(), L.ReLU(), L.Dense(1)]
+
+def gan(objective, classes, **changes):
+    generator = [L.Dense(7 * 7 * 16), L.BatchNorm(), L.ReLU(), L.Dropout(0.1), L.Reshape((7, 7, 16)),
+                 L.Conv2DTranspose(20, 4, strides=2, padding=1), L.BatchNorm(), L.ReLU(),
+                 L.Conv2DTranspose(1, 3, strides=2, padding="same", spectral_norm=True), L.Tanh()]
+    return gm.GAN(generator=generator, discriminator=changes.pop("discriminator", POOLED), input_shape=(28, 28, 1),
+                  latent_dim=6, objective=objective, num_classes=classes, ema=0.9, **changes)
+>>>>>>> gantests
+
 def pixels(n, dtype):
     x = np.random.default_rng(0).integers(0, 256, (n, 28, 28, 1), np.uint8)
     return x if dtype == "uint8" else np.float32(x) / np.float32(255)
@@ -74,6 +95,10 @@ def steps(model, classes, dtype):
     # A warm-up with the largest batch, then steady state: the same, short ones, the largest again.
     x, y = pixels(128, dtype), np.arange(128) % classes if classes else None
     batches = [(x[:n], None if y is None else y[:n]) for n in (128, 128, 37, 1, 128, 64, 5, 128)]
+    if model.critic_steps > 1:  # to each update its own images
+        K, shapes = model.critic_steps, [len(part) // model.critic_steps for part, _ in batches if len(part) > 1]
+        batches = [(x[: K * n].reshape(K, n, 28, 28, 1), None if y is None else y[: K * n].reshape(K, n))
+                   for n in shapes]
     for batch in batches[:2]:
         model.train_step(*batch)
     return counted(lambda: [model.train_step(*batch) for batch in batches])
@@ -112,10 +137,30 @@ def test_the_counter_counts(counter: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("model", ["gm.zoo.build('vae-keras')", "layered(0, dtype)", "layered(10, dtype)"])
+@pytest.mark.parametrize(
+    "model", ["gm.zoo.build('vae-keras')", "layered(0, dtype)", "layered(10, dtype)", "recurrent(dtype)"]
+)
 def test_training_steps_allocate_nothing(counter: Path, model: str, dtype: str, threads: int) -> None:
     classes = 10 if "10" in model else 0
     program = f"dtype = {dtype!r}\ngm.set_num_threads({threads})\nprint(steps({model}, {classes}, dtype))"
+    assert run(counter, MODELS + program) == ["0"]
+
+
+GANS = [
+    "gan('bce', 10, discriminator=RECURRENT, label_smoothing=0.1)",
+    "gan('lsgan', 0, discriminator=RECURRENT, mixed_batches=True)",
+    "gan('wgan', 10, critic_steps=5, clip_weights=0.1)",
+    "gan('wgan-gp', 10, critic_steps=3)",
+    "gan('wgan-gp', 0)",
+    "gan('hinge', 0, discriminator=RECURRENT, critic_steps=2)",
+]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("model", GANS)
+def test_steps_of_a_gan_allocate_nothing(counter: Path, model: str, dtype: str) -> None:
+    classes = 10 if "10" in model else 0
+    program = f"gm.set_num_threads(3)\nprint(steps({model}, {classes}, {dtype!r}))"
     assert run(counter, MODELS + program) == ["0"]
 
 

@@ -1,63 +1,48 @@
 """The command line, from beginning to end: train, kill, resume, sample, evaluate, info."""
 
-import csv
-import io
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from command import (
+    LATENT,
+    LOSSES,
+    RECONSTRUCTIONS,
+    RESULTS,
+    SMALL,
+    call,
+    losses,
+    process,
+    same_weights,
+    wait_for,
+    weights,
+)
 from PIL import Image
+from small_data import tree
 
 import genmodels as gm
-from genmodels import cli, run
+from genmodels import cli, run, settings
 
-RESULTS = set(run.FILES)
-SMALL = ("vae-keras", "--data", "strokes", "--limit", "256", "--batch-size", "32")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """A cache folder of these tests' own, in which the strokes are kept; few test images where this process reads."""
-    load = gm.datasets.load
-
-    def load_few(*arguments, **options):
-        train, (x, y) = load(*arguments, **options)
-        return train, (x[:500], y[:500])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gm.datasets, "load", load_few)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.delenv("GENMODELS_DATA", raising=False)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def same_threads(threads):
-    """The number of threads is back after the test."""
+pytestmark = pytest.mark.usefixtures("few_strokes", "same_threads")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, cache):
+def trained(tmp_path_factory, few_strokes):
     """A finished run of two epochs."""
     folder = tmp_path_factory.mktemp("runs") / "trained"
-    assert cli.main(["train", *SMALL, "--epochs", "2", "--out", str(folder)]) == 0
+    assert call("train", *SMALL, "--epochs", 2, "--out", folder) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, cache):
+def undisturbed(tmp_path_factory, few_strokes):
     """A run of twelve epochs that nothing broke off."""
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    assert cli.main(["train", *SMALL, "--epochs", "12", "--out", str(folder)]) == 0
+    assert call("train", *SMALL, "--epochs", 12, "--out", folder) == 0
     return folder
-
-
-def call(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 def usage_error(capsys, *arguments):
@@ -67,35 +52,13 @@ def usage_error(capsys, *arguments):
     return capsys.readouterr().err
 
 
-def weights(path):
-    return gm.load(path).weights
-
-
-def same_weights(first, second):
-    first, second = weights(first), weights(second)
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
-
-
-def process(*arguments, **options):
-    command = [sys.executable, "-m", "genmodels", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
-def losses(folder):
-    """The history's columns but the times."""
-    rows = list(csv.DictReader(io.StringIO((folder / run.HISTORY).read_text())))
-    return [
-        {name: value for name, value in row.items() if name not in ("seconds", "images_per_second")} for row in rows
-    ]
-
-
 class TestTrain:
     def test_writes_everything_it_names(self, trained):
         assert {file.name for file in trained.iterdir()} == RESULTS
         assert len(gm.load(trained / run.MODEL).history) == 2
         assert [row["epoch"] for row in losses(trained)] == ["1", "2"]
         assert float(losses(trained)[1]["loss"]) < float(losses(trained)[0]["loss"])
-        for name in (run.SAMPLES, run.LOSSES, run.LATENT, run.RECONSTRUCTIONS):
+        for name in (run.SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS):
             assert min(Image.open(trained / name).size) >= 140
 
     def test_samples_are_the_models_in_25_equal_cells(self, trained):
@@ -136,14 +99,27 @@ class TestTrain:
     def test_recipe_serves_what_is_not_given(self, tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(
-            run.Run, "train", lambda self, *rest: asked.append(self.settings) or run.Outcome(1, 0, 0, {}, [])
+            run.Run,
+            "train",
+            lambda self, every, *rest, **more: asked.append((self.settings, every)) or run.Outcome(1, 0, 0, {}, []),
         )
-        for number, extra in enumerate([(), ("--recipe",), ("--recipe", "--epochs", 3)]):
-            assert call("train", "vae-z10", *extra, "--out", tmp_path / str(number)) == 0
-        assert [(s.data, s.epochs, s.batch_size) for s in asked] == [
-            ("strokes", 10, 128),
-            ("mnist", 100, 128),
-            ("mnist", 3, 128),
+        choices = [
+            ("vae-z10",),
+            ("vae-z10", "--recipe"),
+            ("vae-z10", "--recipe", "--epochs", 3),
+            ("cgan-keras", "--recipe"),
+            ("dcgan-tf", "--recipe"),
+            ("dcgan-tf", "--recipe", "--checkpoint-every", 2),
+        ]
+        for number, extra in enumerate(choices):
+            assert call("train", *extra, "--out", tmp_path / str(number)) == 0
+        assert [(s.data, s.split, s.epochs, s.batch_size, every) for s, every in asked] == [
+            ("strokes", "train", 10, 128, 1),
+            ("mnist", "train", 100, 128, 1),
+            ("mnist", "train", 3, 128, 1),
+            ("mnist", "train+test", 20, 64, 1),
+            ("mnist", "train", 50, 256, 15),
+            ("mnist", "train", 50, 256, 2),
         ]
 
     def test_conditional_takes_the_labels(self, tmp_path):
@@ -168,7 +144,7 @@ class TestTrain:
     def test_without_matplotlib_only_its_pictures_are_missing(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
         assert call("train", *SMALL, "--epochs", 1, "--out", tmp_path) == 0
-        assert {file.name for file in tmp_path.iterdir()} == RESULTS - {run.LOSSES, run.LATENT, run.RECONSTRUCTIONS}
+        assert {file.name for file in tmp_path.iterdir()} == RESULTS - {LOSSES, LATENT, RECONSTRUCTIONS}
         assert "for lack of matplotlib (pip install 'genmodels[plot]'): losses.png" in capsys.readouterr().out
 
 
@@ -203,10 +179,10 @@ class TestFolder:
 
 class TestResume:
     def test_a_finished_run_is_left_as_it_is(self, trained, capsys):
-        before = {file: file.read_bytes() for file in trained.iterdir()}
+        before = tree(trained)
         assert call("train", *SMALL, "--epochs", 2, "--out", trained, "--resume") == 0
         assert capsys.readouterr().out.startswith("nothing to do: all 2 epochs are trained\n")
-        assert {file: file.read_bytes() for file in trained.iterdir()} == before
+        assert tree(trained) == before
 
     def test_an_empty_folder_begins_a_run(self, tmp_path, trained):
         assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--resume") == 0
@@ -227,20 +203,20 @@ class TestResume:
         ],
     )
     def test_other_settings_are_refused(self, trained, capsys, changed, message):
-        before = {file: file.read_bytes() for file in trained.iterdir()}
+        before = tree(trained)
         assert call("train", "vae-keras", *changed, "--out", trained, "--resume") == 1
         assert message in capsys.readouterr().err
-        assert {file: file.read_bytes() for file in trained.iterdir()} == before
+        assert tree(trained) == before
 
     def test_damaged_settings_are_named(self, tmp_path, capsys):
-        (tmp_path / run.SETTINGS).write_text('{"model": "vae-keras"}')
+        (tmp_path / settings.FILE).write_text('{"model": "vae-keras"}')
         assert call("train", *SMALL, "--out", tmp_path, "--resume") == 1
-        assert f"{tmp_path / run.SETTINGS} does not hold the settings of a run" in capsys.readouterr().err
+        assert f"{tmp_path / settings.FILE} does not hold the settings of a run" in capsys.readouterr().err
 
     def test_budget_ends_in_good_order(self, trained, tmp_path, capsys):
         assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--budget", "0.001s") == 0
         assert "the budget of 0.001 s is spent after 0 of 2 epochs" in capsys.readouterr().out
-        assert {file.name for file in tmp_path.iterdir()} == RESULTS - {run.LOSSES}
+        assert {file.name for file in tmp_path.iterdir()} == RESULTS
         assert len(gm.load(tmp_path / run.MODEL).history.steps) == 1
         assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--resume") == 0
         assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
@@ -270,14 +246,6 @@ class TestResume:
         assert call(*arguments, "--resume") == 0
         assert same_weights(tmp_path / run.MODEL, undisturbed / run.MODEL)
         assert losses(tmp_path) == losses(undisturbed)
-
-
-def wait_for(path, process):
-    end = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, f"{path} did not appear"
-        time.sleep(0.005)
 
 
 class TestSample:

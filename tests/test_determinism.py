@@ -14,9 +14,9 @@ THREADS = (1, 2, 3, 7)
 CLASSES = 4
 
 
-def digest(vae: gm.VAE) -> dict[str, bytes]:
+def digest(model: gm.VAE | gm.GAN) -> dict[str, bytes]:
     """All a training run leaves behind, as bytes: weights, moving statistics, optimizer state."""
-    tensors = {**vae.weights, **vae._optimizer_tensors()}
+    tensors = {**model.weights, **model._optimizer_tensors()}
     return {name: value.tobytes() for name, value in tensors.items()}
 
 
@@ -36,6 +36,38 @@ def build(seed: int = 5) -> gm.VAE:
         input_shape=(20, 20, 1),
         latent_dim=6,
         num_classes=CLASSES,
+        seed=seed,
+    )
+
+
+PIECEWISE = [
+    *(L.Conv2D(24, 3, strides=2, padding="same", spectral_norm=True), L.LeakyReLU(0.2), L.Dropout(0.2)),
+    *(L.Conv2D(16, 3, padding=1), L.ReLU(), L.MaxPool2D(3, 1, "same"), L.AvgPool2D(2, 1), L.UpSampling2D()),
+    *(L.Conv2DTranspose(6, 3, spectral_norm=True), L.LeakyReLU(0.1), L.Flatten(), L.Dense(40), L.ReLU(), L.Dense(1)),
+]
+NORMALISED = [
+    *(L.Conv2D(24, 3, strides=2, padding="same", spectral_norm=True), L.BatchNorm(), L.LeakyReLU(0.2)),
+    *(L.Dropout(0.2), L.Conv2D(16, 3, padding=1), L.LayerNorm(), L.Tanh(), L.Flatten(), L.Dense(1)),
+]
+
+
+def build_gan(objective: str, seed: int = 5) -> gm.GAN:
+    """Conditional, five updates of the critic a step, with an average and every kind of layer it may have."""
+    return gm.GAN(
+        generator=[
+            *(L.Dense(5 * 5 * 16), L.BatchNorm(), L.ReLU(), L.Dropout(0.1), L.Reshape((5, 5, 16))),
+            *(L.Conv2DTranspose(20, 4, strides=2, padding=1), L.BatchNorm(), L.ReLU()),
+            *(L.UpSampling2D(), L.Conv2DTranspose(1, 3, padding="same"), L.Tanh()),
+        ],
+        discriminator=PIECEWISE if objective == "wgan-gp" else NORMALISED,
+        input_shape=(20, 20, 1),
+        latent_dim=6,
+        objective=objective,
+        num_classes=CLASSES,
+        critic_steps=5,
+        clip_weights=0.1 if objective == "wgan" else None,
+        mixed_batches=objective == "hinge",
+        ema=0.9,
         seed=seed,
     )
 
@@ -62,6 +94,21 @@ def test_threads_do_not_change_a_bit(threads: Callable[[int], None]) -> None:
     for count in THREADS[1:]:
         changed = [name for name, value in results[1].items() if results[count][name] != value]
         assert not changed, f"{count} threads: {changed}"
+
+
+@pytest.mark.parametrize("objective", ["bce", "lsgan", "wgan", "wgan-gp", "hinge"])
+def test_threads_do_not_change_a_gan(threads: Callable[[int], None], objective: str) -> None:
+    """Four epochs of 160 and then 9 images a step."""
+    results = []
+    for count in THREADS:
+        threads(count)
+        gan, (x, labels) = build_gan(objective), data(169)
+        history = gan.fit(x, labels, epochs=4, batch_size=32, verbose="silent")
+        assert len(history.steps) == 8
+        losses = [history.steps[name] for name in history.steps]
+        outputs = gan.discriminate(x, labels).tobytes(), gan.sample(9, labels[:9], seed=1).tobytes()
+        results.append((losses, digest(gan), gan._counters(), gan.evaluate(x, labels), outputs))
+    assert all(result == results[0] for result in results[1:])
 
 
 def test_another_seed_changes_every_kernel(threads: Callable[[int], None]) -> None:
@@ -101,6 +148,46 @@ def test_rows_do_not_depend_on_their_batch(threads: Callable[[int], None], count
         everything = function(64)
         for n in (1, 5):
             assert function(n).tobytes() == everything[:n].tobytes(), f"{name} of {n} and of 64"
+
+
+RECURRENT = [L.LSTM(24), L.LayerNorm(), L.LSTM(17, return_sequences=False), L.Dense(10)]
+
+
+def test_threads_do_not_change_recurrent_networks(threads: Callable[[int], None]) -> None:
+    rng, results = np.random.default_rng(4), []
+    x, dy = rng.standard_normal((150, 28, 20), np.float32), rng.standard_normal((150, 10), np.float32)
+    for count in THREADS:
+        threads(count)
+        net = gm.Network(RECURRENT, (28, 20), seed=1)
+        y = net.forward(x, training=True)
+        results.append((y.tobytes(), net.backward(dy).tobytes(), net.parameter_gradients.tobytes()))
+    assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("place", [0, 3, 63])
+def test_sequences_do_not_depend_on_their_place(place: int) -> None:
+    net = gm.Network(RECURRENT, (7, 5), seed=1)
+    x = np.random.default_rng(3).standard_normal((64, 7, 5), np.float32)
+    alone = net.forward(x[place : place + 1])
+    assert alone.tobytes() == net.forward(x)[place : place + 1].tobytes()
+    assert alone.tobytes() == net.forward(x, training=True)[place : place + 1].tobytes()
+
+
+@pytest.mark.parametrize("count", THREADS)
+def test_rows_of_a_gan_do_not_depend_on_their_batch(threads: Callable[[int], None], count: int) -> None:
+    threads(count)
+    gan, (x, labels) = build_gan("hinge"), data(300)
+    gan.train_step(x[:32], labels[:32])
+    z = np.random.default_rng(2).standard_normal((300, gan.latent_dim), np.float32)
+    functions = {
+        "generate": lambda n: gan.generate(z[:n], labels[:n]),
+        "discriminate": lambda n: gan.discriminate(x[:n], labels[:n]),
+        "sample": lambda n: gan.sample(n, labels[:n], seed=3),
+    }
+    for name, function in functions.items():
+        everything = function(300)
+        for n in (1, 5, 129):
+            assert function(n).tobytes() == everything[:n].tobytes(), f"{name} of {n} and of 300"
 
 
 @pytest.mark.parametrize("place", [0, 3, 63])

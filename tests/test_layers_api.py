@@ -20,6 +20,8 @@ LAYERS = [
     L.Conv2DTranspose(8, 3, padding="same", kernel_initializer="he_normal"),
     L.BatchNorm(0.2, 1e-3),
     L.LayerNorm(1e-3),
+    L.LSTM(3),
+    L.LSTM(3, return_sequences=False),
     L.MaxPool2D(),
     L.MaxPool2D((3, 2), strides=1, padding="same"),
     L.AvgPool2D(4, strides=(2, 3), padding=(2, 1)),
@@ -67,6 +69,7 @@ def test_defaults_are_the_published_ones():
     assert repr(L.BatchNorm()) == "BatchNorm(momentum=0.1, epsilon=1e-05)"
     assert L.LeakyReLU().negative_slope == 0.2
     assert repr(L.LayerNorm()) == "LayerNorm(epsilon=1e-05)"
+    assert repr(L.LSTM(3)) == "LSTM(units=3, return_sequences=True)"
     assert repr(L.MaxPool2D()) == "MaxPool2D(pool_size=(2, 2), strides=None, padding='valid')"
     assert repr(L.AvgPool2D()) == "AvgPool2D(pool_size=(2, 2), strides=None, padding='valid')"
     assert repr(L.UpSampling2D()) == "UpSampling2D(size=(2, 2))"
@@ -88,7 +91,7 @@ def test_defaults_are_the_published_ones():
         (lambda: L.Dense(3, use_bias=1), TypeError, "use_bias must be True or False"),
         (lambda: L.Dense(3, kernel_initializer="zeros"), ValueError, "'glorot_uniform', 'he_normal'"),
         (lambda: L.Dense(3, kernel_initializer=None), TypeError, "kernel_initializer"),
-        (lambda: L.Dense(3, spectral_norm=True), TypeError, "spectral_norm"),
+        (lambda: L.Dense(3, spectral_norm=1), TypeError, "spectral_norm must be True or False, not 1"),
         (lambda: L.Conv2D(0, 3), ValueError, "filters is 0"),
         (lambda: L.Conv2D(8, 0), ValueError, "kernel_size is 0"),
         (lambda: L.Conv2D(8, (3, 3, 3)), ValueError, r"kernel_size is \(3, 3, 3\)"),
@@ -105,6 +108,9 @@ def test_defaults_are_the_published_ones():
         (lambda: L.BatchNorm(momentum=float("nan")), ValueError, "momentum is nan, must be finite"),
         (lambda: L.LayerNorm(epsilon=0), ValueError, "epsilon is 0.0"),
         (lambda: L.LayerNorm(epsilon="1"), TypeError, "epsilon must be a number"),
+        (lambda: L.LSTM(0), ValueError, "units is 0, must be at least 1"),
+        (lambda: L.LSTM(2.0), TypeError, "units must be an int"),
+        (lambda: L.LSTM(3, return_sequences=1), TypeError, "return_sequences must be True or False"),
         (lambda: L.MaxPool2D(0), ValueError, "pool_size is 0, must be at least 1"),
         (lambda: L.MaxPool2D((2, 2, 2)), ValueError, r"pool_size is \(2, 2, 2\)"),
         (lambda: L.MaxPool2D(2.0), TypeError, "pool_size must be an int"),
@@ -143,7 +149,7 @@ def test_unfit_fields_are_named_with_value_and_bound(make, error, words):
 @pytest.mark.parametrize(
     ("values", "error", "words"),
     [
-        ({"kind": "LSTM", "units": 3}, ValueError, "kind is 'LSTM'"),
+        ({"kind": "GRU", "units": 3}, ValueError, "kind is 'GRU'"),
         ({"kind": "Layer"}, ValueError, "kind is 'Layer'"),
         ({"units": 3}, TypeError, "kind must be a str"),
         ({"kind": ["Dense"], "units": 3}, TypeError, "kind must be a str"),
@@ -167,7 +173,7 @@ def test_optimizer_dicts_are_checked():
 
 def test_every_kind_of_layer_is_built_by_the_core():
     """The names in Python are the core's names."""
-    fit = {"Flatten": (4, 4, 1), "Reshape": (49, 64), "Dense": (5,)}
+    fit = {"Flatten": (4, 4, 1), "Reshape": (49, 64), "Dense": (5,), "LSTM": (5, 4)}
     for layer in LAYERS:
         kind = type(layer).__name__
         net = gm.Network([layer], input_shape=fit.get(kind, (9, 9, 2)))

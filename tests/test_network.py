@@ -243,6 +243,45 @@ def test_batch_norm_moves_its_statistics_in_training_alone():
     np.testing.assert_allclose(net.weights["0.moving_var"], [0.9 + 0.1 * 2, 0.9 + 0.1 * 200], rtol=1e-6)
 
 
+def test_lstm_has_kerass_weights_and_first_values():
+    net = gm.Network([L.LSTM(5)], input_shape=(28, 30), seed=3)
+    weights = net.weights
+    assert {name: view.shape for name, view in weights.items()} == {
+        "0.kernel": (30, 20),
+        "0.recurrent_kernel": (5, 20),
+        "0.bias": (20,),
+    }
+    assert net.parameter_count == 30 * 20 + 5 * 20 + 20
+    assert weights["0.bias"].tolist() == [0] * 5 + [1] * 5 + [0] * 10
+    bound = np.sqrt(6 / (30 + 20))
+    assert 0.95 * bound < np.abs(weights["0.kernel"]).max() <= bound * (1 + 1e-6)
+    recurrent = np.float64(weights["0.recurrent_kernel"])
+    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(5), atol=1e-6)
+
+
+def test_orthogonal_kernels_have_no_favourite_direction():
+    rows = np.concatenate([gm.Network([L.LSTM(8)], (1, 1), seed=k).weights["0.recurrent_kernel"] for k in range(200)])
+    assert abs(rows.mean()) < 0.01
+    np.testing.assert_allclose(rows.T @ rows / len(rows), np.eye(32) / 32, atol=0.01)
+    wide = np.float64(gm.Network([L.LSTM(300)], (1, 1)).weights["0.recurrent_kernel"])
+    np.testing.assert_allclose(wide @ wide.T, np.eye(300), atol=1e-5)
+
+
+def test_lstm_follows_its_definition():
+    net = gm.Network([L.LSTM(4)], (6, 3), seed=1)
+    x, (kernel, recurrent, bias) = images(5, (6, 3)), (np.float64(view) for view in net.weights.values())
+    h, c, expected = np.zeros((5, 4)), np.zeros((5, 4)), []
+    for t in range(6):
+        i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent + bias, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        expected.append(h)
+    np.testing.assert_allclose(net.forward(x), np.stack(expected, 1), rtol=1e-5, atol=1e-6)
+    last = gm.Network([L.LSTM(4, return_sequences=False)], (6, 3), seed=1)
+    assert last.output_shape == (4,)
+    np.testing.assert_array_equal(last.forward(x), net.forward(x)[:, -1])
+
+
 def test_pools_follow_their_definitions():
     x = np.array([[1, 5, 2], [5, 0, -3], [-1, -1, -2]], np.float32).reshape(1, 3, 3, 1)
 

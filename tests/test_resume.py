@@ -14,8 +14,10 @@ import small
 import genmodels as gm
 from genmodels.callbacks import Callback, Checkpoint
 
-EPOCHS, BATCH_SIZE = 3, 25
+EPOCHS = 3
 STEPS = 5  # an epoch
+BATCH_SIZE = 25
+BATCH_SIZES = {"vae": BATCH_SIZE, "gan": 5}  # of small's models; a step of the GAN takes five batches
 HELD_OUT = small.images(17, seed=1)
 
 
@@ -27,17 +29,18 @@ class StopAt(Callback):
         model.stop_training = step == self.step
 
 
-def undisturbed(**changes):
-    model = small.vae(**changes)
-    model.fit(small.images(), epochs=EPOCHS, batch_size=BATCH_SIZE, validation_data=HELD_OUT)
+def fitted(kind, callbacks=()):
+    model = getattr(small, kind)()
+    model.fit(small.images(), None, EPOCHS, BATCH_SIZES[kind], HELD_OUT, callbacks)
     return model
 
 
-def stopped(step, x=None):
-    model = small.vae()
-    x = small.images() if x is None else x
-    model.fit(x, epochs=EPOCHS, batch_size=BATCH_SIZE, validation_data=HELD_OUT, callbacks=StopAt(step))
-    return model
+def undisturbed(kind="vae"):
+    return fitted(kind)
+
+
+def stopped(step, kind="vae"):
+    return fitted(kind, StopAt(step))
 
 
 def resume(model, **changes):
@@ -45,25 +48,25 @@ def resume(model, **changes):
     return model.fit(**(arguments | changes))
 
 
+@pytest.mark.parametrize("kind", BATCH_SIZES)
 @pytest.mark.parametrize("step", [1, 4, 5, 6, 9, 10, 14])
-def test_a_saved_fit_goes_on_to_the_same_bits(step, tmp_path):
+def test_a_saved_fit_goes_on_to_the_same_bits(step, kind, tmp_path):
     path = tmp_path / "model.safetensors"
-    stopped(step).save(path)
+    stopped(step, kind).save(path)
     model = gm.load(path)
     assert model.interrupted
     assert len(model.history.steps) == step
     history = resume(model)
     assert history.epochs == [1, 2, 3]
     assert not model.interrupted
-    assert small.state(model) == small.state(undisturbed())
+    assert small.state(model) == small.state(undisturbed(kind))
 
 
-def test_every_checkpoint_goes_on_to_the_same_bits(tmp_path):
+@pytest.mark.parametrize("kind", BATCH_SIZES)
+def test_every_checkpoint_goes_on_to_the_same_bits(kind, tmp_path):
     """Also those written after the last step of an epoch, before its end, and after it."""
     keep = Checkpoint(tmp_path / "{epoch}-{step}.safetensors", every_steps=1)
-    model = small.vae()
-    model.fit(small.images(), epochs=EPOCHS, batch_size=BATCH_SIZE, validation_data=HELD_OUT, callbacks=keep)
-    expected = small.state(model)
+    expected = small.state(fitted(kind, keep))
     names = sorted(os.listdir(tmp_path))
     assert len(names) == (STEPS + 1) * EPOCHS
     for name in names:
@@ -72,13 +75,14 @@ def test_every_checkpoint_goes_on_to_the_same_bits(tmp_path):
         assert small.state(model) == expected, name
 
 
-def test_the_number_of_threads_may_change_in_between(tmp_path, threads):
+@pytest.mark.parametrize("kind", BATCH_SIZES)
+def test_the_number_of_threads_may_change_in_between(kind, tmp_path, threads):
     threads(3)
-    stopped(7).save(tmp_path / "model.safetensors")
+    stopped(7, kind).save(tmp_path / "model.safetensors")
     threads(1)
     model = gm.load(tmp_path / "model.safetensors")
     resume(model)
-    assert small.state(model) == small.state(undisturbed())
+    assert small.state(model) == small.state(undisturbed(kind))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ import genmodels as gm
 import small
 from genmodels.callbacks import Callback, Checkpoint
 
-checkpoint, final = sys.argv[1:]
+kind, batch_size, checkpoint, final = sys.argv[1:]
 
 class Tell(Callback):
     def on_step_end(self, model, step, losses):
@@ -170,24 +174,23 @@ if os.path.exists(checkpoint):
     model = gm.load(checkpoint)
     model.fit(small.images(), validation_data=small.images(17, seed=1), callbacks=watchers, resume=True)
 else:
-    model = small.vae()
-    model.fit(small.images(), None, 60, 13, small.images(17, seed=1), watchers)
+    model = getattr(small, kind)()
+    model.fit(small.images(), None, 60, int(batch_size), small.images(17, seed=1), watchers)
 model.save(final)
 """
-KILLS, MOST_STEPS, SLACK = 10, 20, 8  # of 480 steps: no run can end before it is killed
+KILLS, MOST_STEPS, SLACK = 10, 20, 8  # of 420 steps and more: no run can end before it is killed
 
 
-def child(checkpoint, final, **streams):
+def child(arguments, **streams):
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, checkpoint, final], env={**os.environ, "PYTHONPATH": path}, **streams
-    )
+    command = [sys.executable, "-c", CHILD, *arguments]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, **streams)
 
 
-def run_and_kill(checkpoint, final, moments):
+def run_and_kill(arguments, moments):
     """Kill a run some steps and some fraction of the next ones after its beginning."""
     steps = moments.randrange(1, MOST_STEPS)
-    with child(checkpoint, final, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with child(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdin.write(b"." * (steps + SLACK))
         process.stdin.flush()
         assert len(process.stdout.read(steps)) == steps
@@ -196,16 +199,18 @@ def run_and_kill(checkpoint, final, moments):
     assert process.returncode == -9
 
 
-def test_a_run_killed_ten_times_ends_in_the_same_bits(tmp_path):
+@pytest.mark.parametrize(("kind", "batch_size"), [("vae", 13), ("gan", 3)])
+def test_a_run_killed_ten_times_ends_in_the_same_bits(kind, batch_size, tmp_path):
     checkpoint, final = str(tmp_path / "checkpoint.safetensors"), str(tmp_path / "final.safetensors")
+    arguments = [kind, str(batch_size), checkpoint, final]
     moments = random.Random(7)
     for _ in range(KILLS):
-        run_and_kill(checkpoint, final, moments)
+        run_and_kill(arguments, moments)
         assert not os.path.exists(checkpoint) or gm.load(checkpoint).interrupted
-    assert gm.load(checkpoint).history.steps["loss"], "the killed runs got nowhere"
-    assert child(checkpoint, final, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).wait(timeout=120) == 0
+    assert len(gm.load(checkpoint).history.steps), "the killed runs got nowhere"
+    assert child(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).wait(timeout=120) == 0
     assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "final.safetensors"]
 
-    model = small.vae()
-    model.fit(small.images(), epochs=60, batch_size=13, validation_data=small.images(17, seed=1))
+    model = getattr(small, kind)()
+    model.fit(small.images(), None, 60, batch_size, small.images(17, seed=1))
     assert small.state(gm.load(final)) == small.state(model)

@@ -177,7 +177,8 @@ static gm_status reserve_piece(gm_gan *gan, int64_t N, gm_error *error) {
 
 /* ---- Passes ---- */
 
-/* Images start..start+N-1 of x, or N of the generator's (drawn), as the discriminator sees them. */
+/* Images start..start+N-1 of x, whose labels are all of x's, or N of the generator's (drawn), as the discriminator sees
+ * them. */
 static void load(const gm_gan *gan, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
     gm_images_load(x, start, N, &gan->config.image, labels, labels ? gan->config.num_classes : 0,
                    gan->signed_range ? 2.0f : 1.0f, gan->signed_range ? -1.0f : 0.0f, out);
@@ -282,7 +283,7 @@ static gm_status train_discriminator(gm_gan *gan, const gm_gan_batch *batch, int
     int64_t N = batch->N, part = batch->parts > 1 ? k : 0;
     const int64_t *labels = batch->labels ? batch->labels + part * N : NULL;
     gm_network_zero_gradients(gan->network[DISCRIMINATOR]);
-    load(gan, &batch->images, part * N, N, labels, gan->buffers.inputs);
+    load(gan, &batch->images, part * N, N, batch->labels, gan->buffers.inputs);
     draw_fakes(gan, N, noise, labels);
     gm_network_commit(gan->network[GENERATOR]);
     judge(gan, N, losses);

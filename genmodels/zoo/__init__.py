@@ -8,7 +8,7 @@
 of the layers, with k for kernel, s for stride, p for padding ("same" where it is left out), and every layer has a bias
 unless the row says no. Initial weights are Glorot uniform, and batch normalisation has our defaults, in all of them.
 
-The models follow two student reports and the examples these started from. Where a report contradicts itself (one
+The models follow five student reports and the examples these started from. Where a report contradicts itself (one
 prints a stride that would lead to images of 56 x 56 pixels, one 129 input channels for 128 latent axes and 10 classes)
 the row takes what fits together; where it is silent the row's text says what we chose.
 """

@@ -53,8 +53,8 @@ class Entry:
         """ValueError, naming the model to build instead, where the name says another image size."""
         if not self.one_size or side == self.recipe["image_size"]:
             return
-        siblings = {row.recipe["image_size"]: row.name for row in ENTRIES.values() if row.arguments is self.arguments}
-        right = repr(siblings[side]) if side in siblings else "one of " + ", ".join(map(repr, siblings.values()))
+        sizes = {row.recipe["image_size"]: row.name for row in ENTRIES.values() if row.arguments is self.arguments}
+        right = repr(sizes[side]) if side in sizes else "one of " + ", ".join(map(repr, sorted(sizes.values())))
         raise ValueError(f"image_size is {side}, {self.name} makes {self.recipe['image_size']}: build {right}")
 
 

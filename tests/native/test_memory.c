@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/shape.h"
 #include "check.h"
+#include "network/network.h"
 
 TEST(error_is_filled) {
     gm_error error = {0};
@@ -105,5 +106,18 @@ TEST(arena_refuses_the_impossible) {
     CHECK(arena.memory == NULL, "a failed arena was filled in");
 }
 
+/* What a layer keeps of a batch may be far more than the batch: an LSTM's gates. */
+TEST(plans_beyond_the_limit_are_refused) {
+    gm_error error = {0};
+    gm_layer_config lstm = {.kind = "LSTM", .units = 64};
+    gm_shape input = {2, {(int64_t)1 << 30, 1}};
+    gm_network *network = NULL;
+    CHECK(gm_network_create(&lstm, 1, &input, 0, 0, &network, &error) == GM_OK, "%s", error.message);
+    CHECK(gm_network_reserve(network, 1 << 10, &error) == GM_OVERFLOW_ERROR, "2^40 steps: %s", error.message);
+    CHECK(strstr(error.message, "LSTM"), "%s", error.message);
+    CHECK(gm_network_capacity(network) == 0, "a failed plan was taken over");
+    gm_network_free(network);
+}
+
 MAIN(CASE(error_is_filled), CASE(long_error_is_cut), CASE(sizes_do_not_wrap), CASE(shapes), CASE(shape_text),
-     CASE(arena_places_what_it_measured), CASE(arena_refuses_the_impossible))
+     CASE(arena_places_what_it_measured), CASE(arena_refuses_the_impossible), CASE(plans_beyond_the_limit_are_refused))

@@ -1,9 +1,12 @@
-/* Kernels that work on rows on their own: layer normalisation. Against float64 and with every buffer between guards.
+/* Kernels that work on rows on their own: layer normalisation and the LSTM cell. Against float64 and with every buffer between guards.
  *
  * The lists make the cases: a kernel without a function of its name here does not compile. */
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "layers/layer.h"
 #include "variants.h"
 
 static const int64_t WIDTHS[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 66, 300};
@@ -114,4 +117,180 @@ static void one_row_with_a_nan(const gm_kernels *k, int64_t C) {
 
 TEST(nonfinite_values_stay_in_their_row) { each_width(one_row_with_a_nan); }
 
-MAIN(CASE(every_layernorm_kernel), CASE(nonfinite_values_stay_in_their_row))
+/* ---- the LSTM cell ---- */
+
+/* Arrays (ROWS, U), and (ROWS, 4U) for the gates, of a step that is the first one or not, the last one or not. */
+typedef struct cell_case {
+    int64_t U;
+    check_buffer before, recurrent, gates, c, h, dy, dh, dc, dz;
+    gm_lstm_step step;
+} cell_case;
+
+static cell_case make_cell(int64_t U, bool first, bool last) {
+    gm_random random = {.seed = (uint64_t)U, .stream = 3};
+    int64_t count = ROWS * U;
+    cell_case t = {.U = U, .before = check_normal(count, &random), .recurrent = check_normal(4 * count, &random)};
+    t.gates = check_normal(4 * count, &random), t.c = check_normal(count, &random), t.h = check_floats(count);
+    t.dy = check_normal(count, &random), t.dh = check_normal(count, &random), t.dc = check_normal(count, &random);
+    t.dz = check_floats(4 * count);
+    t.step = (gm_lstm_step){.before = first ? NULL : t.before.values,
+                            .recurrent = first ? NULL : t.recurrent.values,
+                            .gates = t.gates.values,
+                            .c = t.c.values,
+                            .h = t.h.values,
+                            .dy = last ? NULL : t.dy.values,
+                            .dh = t.dh.values,
+                            .dc = t.dc.values,
+                            .dz = t.dz.values};
+    return t;
+}
+
+static void free_cell(cell_case *t) {
+    check_buffer *all[] = {&t->before, &t->recurrent, &t->gates, &t->c, &t->h, &t->dy, &t->dh, &t->dc, &t->dz};
+    for (int i = 0; i < 9; i++) check_free(all[i]);
+}
+
+static void near(float got, double wanted, const char *name, int64_t i) {
+    check_near((double)got, wanted, 2e-6 * (1 + fabs(wanted)), name, i);
+}
+
+static double value(const float *array, int64_t i) { return array ? (double)array[i] : 0; }
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+/* The sizes of a cell, and the place of unit i's gates. */
+static int64_t gate_of(int64_t U, int64_t i) { return i / U * 4 * U + i % U; }
+
+static void forward_of_a_step(const gm_kernels *k, int64_t U, bool first) {
+    cell_case t = make_cell(U, first, false), given = make_cell(U, first, false);
+    k->lstm_cell(&t.step, 0, 2, U);
+    k->lstm_cell(&t.step, 2, ROWS, U);
+    for (int64_t i = 0; i < ROWS * U; i++) {
+        double gate[4];
+        for (int64_t j = 0; j < 4; j++) {
+            int64_t at = gate_of(U, i) + j * U;
+            double z = value(given.gates.values, at) + value(given.step.recurrent, at);
+            gate[j] = j == 2 ? tanh(z) : sigmoid(z);
+            near(t.gates.values[at], gate[j], "gate", at);
+        }
+        double c = gate[1] * value(given.step.before, i) + gate[0] * gate[2];
+        near(t.c.values[i], c, "c", i);
+        near(t.h.values[i], gate[3] * tanh(c), "h", i);
+    }
+    free_cell(&t), free_cell(&given);
+}
+
+static void lstm_cell(const gm_kernels *k, int64_t U) {
+    forward_of_a_step(k, U, true);
+    forward_of_a_step(k, U, false);
+}
+
+static void backward_of_a_step(const gm_kernels *k, int64_t U, bool first, bool last) {
+    cell_case t = make_cell(U, first, last), given = make_cell(U, first, last);
+    k->lstm_cell_backward(&t.step, 0, 3, U);
+    k->lstm_cell_backward(&t.step, 3, ROWS, U);
+    for (int64_t i = 0; i < ROWS * U; i++) {
+        const float *gates = given.gates.values + gate_of(U, i);
+        double in = value(gates, 0), f = value(gates, U), g = value(gates, 2 * U), o = value(gates, 3 * U);
+        double tanh_c = tanh(value(given.c.values, i)), dh = value(given.dh.values, i) + value(given.step.dy, i);
+        double dc = value(given.dc.values, i) + dh * o * (1 - tanh_c * tanh_c);
+        float *dz = t.dz.values + gate_of(U, i);
+        near(dz[0], dc * g * in * (1 - in), "dz of i", i);
+        near(dz[U], dc * value(given.step.before, i) * f * (1 - f), "dz of f", i);
+        near(dz[2 * U], dc * in * (1 - g * g), "dz of g", i);
+        near(dz[3 * U], dh * tanh_c * o * (1 - o), "dz of o", i);
+        near(t.dc.values[i], dc * f, "dc", i);
+    }
+    free_cell(&t), free_cell(&given);
+}
+
+static void lstm_cell_backward(const gm_kernels *k, int64_t U) {
+    for (int ends = 0; ends < 4; ends++) backward_of_a_step(k, U, ends % 2, ends / 2);
+}
+
+TEST(every_recurrent_kernel) {
+#define RUN(type, name, parameters) each_width(name);
+    GM_RECURRENT_KERNELS(RUN)
+#undef RUN
+}
+
+/* A NaN in one gate or state of a unit reaches its output, and no other. */
+static void one_unit_with_a_nan(const gm_kernels *k, int64_t U) {
+    for (int64_t j = 0; j < 5; j++) {
+        cell_case t = make_cell(U, false, false);
+        int64_t bad = 2 * U + U / 2;
+        *(j < 4 ? t.gates.values + gate_of(U, bad) + j * U : t.before.values + bad) = NAN;
+        k->lstm_cell(&t.step, 0, ROWS, U);
+        for (int64_t i = 0; i < ROWS * U; i++)
+            CHECK(isnan(t.h.values[i]) == (i == bad), "h[%d] is %g", (int)i, (double)t.h.values[i]);
+        free_cell(&t);
+    }
+}
+
+TEST(nonfinite_values_stay_in_their_unit) { each_width(one_unit_with_a_nan); }
+
+/* ---- the layers, in memory of exactly the sizes they ask for ---- */
+
+enum { PARAMETERS = 3, SAMPLES = 5 };
+
+static const gm_layer_config LAYERS[] = {
+    {.kind = "LayerNorm", .epsilon = 1e-5f},
+    {.kind = "LSTM", .units = 7},
+    {.kind = "LSTM", .units = 19, .return_sequences = true},
+};
+
+/* Even, so that doubles in it are aligned. */
+static check_buffer room(int64_t count) { return check_floats((count + 1) / 2 * 2); }
+
+/* The input gradient and the parameters' gradients of one training pass over (4, 9). */
+typedef struct results {
+    check_buffer dx, gradient[PARAMETERS];
+} results;
+
+static void free_results(results *r) {
+    check_free(&r->dx);
+    for (int i = 0; i < PARAMETERS; i++) check_free(&r->gradient[i]);
+}
+
+/* Gradients start at 1. */
+static results pass_through(const gm_layer_config *config, bool frozen) {
+    gm_random random = {.seed = 1, .stream = 5};
+    gm_shape input = {2, {4, 9}};
+    gm_error error = {0};
+    gm_layer layer;
+    CHECK(gm_layer_create(config, 0, &input, &layer, &error) == GM_OK, "%s", error.message);
+    results r = {.dx = check_floats(SAMPLES * layer.in_size)};
+    check_buffer value[PARAMETERS];
+    for (int i = 0; i < PARAMETERS; i++) {
+        int64_t count = i < layer.parameter_count ? layer.parameter[i].count : 1;
+        value[i] = check_normal(count, &random), r.gradient[i] = check_floats(count);
+        for (int64_t k = 0; k < count; k++) r.gradient[i].values[k] = 1;
+        layer.parameter[i].value = value[i].values, layer.parameter[i].gradient = r.gradient[i].values;
+    }
+    check_buffer x = check_normal(SAMPLES * layer.in_size, &random), y = check_floats(SAMPLES * layer.out_size);
+    check_buffer dy = check_normal(SAMPLES * layer.out_size, &random);
+    check_buffer saved = room(layer.ops->saved(&layer, SAMPLES)), work = room(layer.ops->workspace(&layer, SAMPLES));
+    gm_pass pass = {.N = SAMPLES, .training = true, .x = x.values, .y = y.values, .dy = dy.values};
+    pass.dx = r.dx.values, pass.saved = saved.values, pass.workspace = work.values, pass.frozen = frozen;
+    layer.ops->forward(&layer, &pass);
+    layer.ops->backward(&layer, &pass);
+    check_buffer *all[] = {&x, &y, &dy, &saved, &work, &value[0], &value[1], &value[2]};
+    for (int i = 0; i < 8; i++) check_free(all[i]);
+    return r;
+}
+
+TEST(frozen_passes_leave_gradients_alone) {
+    for (int i = 0; i < (int)(sizeof LAYERS / sizeof *LAYERS); i++) {
+        results plain = pass_through(&LAYERS[i], false), frozen = pass_through(&LAYERS[i], true);
+        CHECK(memcmp(plain.dx.values, frozen.dx.values, (size_t)plain.dx.count * sizeof(float)) == 0,
+              "%s: another input gradient", LAYERS[i].kind);
+        CHECK(plain.gradient[0].values[0] != 1, "%s: no gradient was added", LAYERS[i].kind);
+        for (int k = 0; k < PARAMETERS; k++)
+            for (int64_t j = 0; j < frozen.gradient[k].count; j++)
+                CHECK(frozen.gradient[k].values[j] == 1, "%s: a gradient has moved", LAYERS[i].kind);
+        free_results(&plain), free_results(&frozen);
+    }
+}
+
+MAIN(CASE(every_layernorm_kernel), CASE(nonfinite_values_stay_in_their_row), CASE(every_recurrent_kernel),
+     CASE(nonfinite_values_stay_in_their_unit), CASE(frozen_passes_leave_gradients_alone))

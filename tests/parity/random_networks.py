@@ -13,9 +13,10 @@ from genmodels import layers as L
 Draw = Callable[[st.SearchStrategy], object]
 
 MAX_CHANNELS, MAX_KERNEL, MAX_STRIDE, MAX_BATCH = 40, 7, 3, 33
+MAX_POOL, MAX_UP = 5, 3
 MAX_SIZE = 13  # rows and columns of the input
 MAX_VALUES = 60_000  # of one layer's output, whole batch
-LEAST_NORM_VALUES = 16  # a channel: statistics of fewer are badly conditioned
+LEAST_NORM_VALUES = 16  # a channel or row: statistics of fewer are badly conditioned
 LAYERS = 5  # with weights, at most
 
 
@@ -87,6 +88,40 @@ def add_conv_transpose(draw: Draw, sketch: Sketch) -> None:
         sketch.add(layer, shape)
 
 
+def add_pool(draw: Draw, sketch: Sketch) -> None:
+    kind, padding = draw(st.sampled_from([L.MaxPool2D, L.AvgPool2D])), draw(st.sampled_from(["valid", "same", None]))
+    size, strides = draw(pairs(1, MAX_POOL)), draw(st.one_of(st.none(), pairs(1, MAX_STRIDE)))
+    padding = padding or draw(st.tuples(*(st.integers(0, k // 2) for k in size)))
+    geometry = list(zip(sketch.shape[:2], size, strides or size, explicit(padding), strict=True))
+    if padding == "same":
+        sizes = [-(-n // s) for n, _, s, _ in geometry]
+    else:
+        sizes = [(n + 2 * p - k) // s + 1 for n, k, s, p in geometry]
+    shape = (*sizes, sketch.shape[-1])
+    if sketch.fits(shape):
+        sketch.add(kind(size, strides, padding), shape)
+
+
+def add_global_pool(draw: Draw, sketch: Sketch) -> None:
+    sketch.add(draw(st.sampled_from([L.GlobalMaxPool2D(), L.GlobalAvgPool2D()])), sketch.shape[-1:])
+
+
+def add_up_sampling(draw: Draw, sketch: Sketch) -> None:
+    size = draw(pairs(1, MAX_UP))
+    shape = (sketch.shape[0] * size[0], sketch.shape[1] * size[1], sketch.shape[2])
+    if sketch.fits(shape):
+        sketch.add(L.UpSampling2D(size), shape)
+
+
+def add_lstm(draw: Draw, sketch: Sketch) -> None:
+    """Over the rows of an image or the values of a flat sample; all outputs become an image again."""
+    steps, units, sequences = sketch.shape[0], draw(filters()), draw(st.booleans())
+    sketch.add(L.Reshape((steps, math.prod(sketch.shape[1:]))))
+    sketch.add(L.LSTM(units, sequences), (units,))
+    if sequences:
+        sketch.add(L.Reshape((steps, 1, units)), (steps, 1, units))
+
+
 def add_dense(draw: Draw, sketch: Sketch) -> None:
     if len(sketch.shape) > 1:
         sketch.add(L.Flatten(), (math.prod(sketch.shape),))
@@ -107,6 +142,11 @@ def add_batch_norm(draw: Draw, sketch: Sketch) -> None:
         sketch.add(L.BatchNorm(draw(st.sampled_from([0.1, 0.01, 0.5])), draw(st.sampled_from([1e-5, 1e-3]))))
 
 
+def add_layer_norm(draw: Draw, sketch: Sketch) -> None:
+    if sketch.shape[-1] >= LEAST_NORM_VALUES:
+        sketch.add(L.LayerNorm(draw(st.sampled_from([1e-5, 1e-3]))))
+
+
 def add_activation(draw: Draw, sketch: Sketch) -> None:
     kinds = [L.ReLU(), L.LeakyReLU(0.2), L.LeakyReLU(0.3), L.Tanh(), L.Sigmoid()]
     if (layer := draw(st.sampled_from([None, *kinds]))) is not None:
@@ -116,11 +156,13 @@ def add_activation(draw: Draw, sketch: Sketch) -> None:
 def add_block(draw: Draw, sketch: Sketch) -> None:
     """A layer with weights, and what usually follows one."""
     image = len(sketch.shape) == 3
-    kinds = [add_conv, add_conv_transpose, add_conv, add_conv_transpose, add_dense]
-    draw(st.sampled_from(kinds if image else [add_dense, add_dense_image]))(draw, sketch)
+    kinds = [*[add_conv, add_conv_transpose] * 3, add_dense, add_lstm]
+    draw(st.sampled_from(kinds if image else [add_dense, add_dense_image, add_dense_image, add_lstm]))(draw, sketch)
     if draw(st.booleans()):
-        add_batch_norm(draw, sketch)
+        draw(st.sampled_from([add_batch_norm, add_batch_norm, add_layer_norm]))(draw, sketch)
     add_activation(draw, sketch)
+    if len(sketch.shape) == 3 and draw(st.integers(0, 2)):
+        draw(st.sampled_from([add_pool, add_pool, add_pool, add_global_pool, add_up_sampling]))(draw, sketch)
     if draw(st.integers(0, 3)) == 3:
         sketch.add(L.Dropout(0.0))
 

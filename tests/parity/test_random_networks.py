@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from random_networks import MAX_BATCH, MAX_CHANNELS, MAX_KERNEL, MAX_STRIDE, Sketch, sketches
-from reference import Reference, double, relative_error
+from reference import Reference, Rounding, double, relative_error, zero_gradient_biases
 
 import genmodels as gm
 from genmodels import layers as L
@@ -28,7 +27,7 @@ def draw_weights(net: gm.Network, rng: np.random.Generator) -> None:
     for name, value in net.weights.items():
         kind = name.split(".")[1]
         normal = rng.standard_normal(value.shape)
-        if kind == "kernel":
+        if kind.endswith("kernel"):
             layer = net.layers[int(name.split(".")[0])]
             fan_in = value.size / value.shape[2 if isinstance(layer, L.Conv2DTranspose) else -1]
             value[...] = normal / np.sqrt(fan_in)
@@ -36,16 +35,6 @@ def draw_weights(net: gm.Network, rng: np.random.Generator) -> None:
             value[...] = np.exp(0.5 * normal)
         else:
             value[...] = (kind == "gamma") + 0.3 * normal
-
-
-def zero_gradient_biases(layers: Sequence[L.Layer]) -> set[str]:
-    """Biases just before a batch norm: it takes the mean out again, so their true gradient is 0."""
-    names = set()
-    for index, layer in enumerate(layers):
-        following = [other for other in layers[index + 1 :] if not isinstance(other, L.Dropout)]
-        if getattr(layer, "use_bias", False) and following and isinstance(following[0], L.BatchNorm):
-            names.add(f"{index}.bias.gradient")
-    return names
 
 
 class Example:
@@ -65,7 +54,7 @@ class Example:
         results |= {f"{name}.gradient": value for name, value in self.net.gradients.items()}
         return results | {name: value for name, value in self.net.weights.items() if "moving" in name}
 
-    def expected(self, rounding: torch.Generator | None = None) -> tuple[Results, float]:
+    def expected(self, rounding: Rounding | None = None) -> tuple[Results, float]:
         """The same in PyTorch, and how close it came to a kink."""
         reference = Reference(self.net.layers, self.net.weights, rounding)
         x = double(self.x).requires_grad_()
@@ -81,10 +70,14 @@ def tolerance(name: str) -> float:
     return GRADIENT if name.endswith("gradient") else FORWARD
 
 
+def zero_gradients(example: Example) -> set[str]:
+    return {f"{name}.gradient" for name in zero_gradient_biases(example.net.layers)}
+
+
 def is_well_conditioned(example: Example, expected: Results) -> bool:
     """Whether rounding all that passes between the layers to float32, a few times over, leaves the results alone."""
-    names = expected.keys() - zero_gradient_biases(example.net.layers)
-    roundings = (example.expected(torch.Generator().manual_seed(seed))[0] for seed in range(ROUNDINGS))
+    names = expected.keys() - zero_gradients(example)
+    roundings = (example.expected(Rounding(seed))[0] for seed in range(ROUNDINGS))
     return all(
         relative_error(moved[name], expected[name]) <= tolerance(name) / 10 for moved in roundings for name in names
     )
@@ -104,7 +97,7 @@ def fair_example(sketch: Sketch) -> tuple[Example, Results] | None:
 
 
 def check(example: Example, expected: Results) -> None:
-    zero, ours = zero_gradient_biases(example.net.layers), example.ours()
+    zero, ours = zero_gradients(example), example.ours()
     assert ours.keys() == expected.keys()
     for name, value in expected.items():
         if name in zero:  # rounding noise of the sum of what flows back: small beside the kernel's gradient
@@ -130,15 +123,22 @@ def note(seen: Counter, sketch: Sketch) -> None:
             seen.update(f"stride {size}" for size in layer.strides)
             seen[f"channels {layer.filters}"] += 1
             seen["output padding"] += any(getattr(layer, "output_padding", ()))
+        elif isinstance(layer, (L.MaxPool2D, L.AvgPool2D)):
+            padding = layer.padding if isinstance(layer.padding, str) else "explicit"
+            seen[f"{type(layer).__name__} {padding}"] += 1
+        elif isinstance(layer, L.LSTM):
+            seen[f"all outputs {layer.return_sequences}"] += 1
 
 
 def wanted() -> set[str]:
     """What 200 networks must have held at least once."""
     kinds = {kind.__name__ for kind in L.KINDS.values()}
-    convolutions = {f"{kind} {padding}" for kind in ("Conv2D", "Conv2DTranspose") for padding in PADDINGS}
+    windows = ("Conv2D", "Conv2DTranspose", "MaxPool2D", "AvgPool2D")
+    paddings = {f"{kind} {padding}" for kind in windows for padding in PADDINGS}
     numbers = {f"kernel {k}" for k in range(1, MAX_KERNEL + 1)} | {f"stride {s}" for s in range(1, MAX_STRIDE + 1)}
     ends = {"channels 1", f"channels {MAX_CHANNELS}", "batch 1", f"batch {MAX_BATCH}"}
-    return kinds | convolutions | numbers | ends | {"bias True", "bias False", "output padding"}
+    outputs = {"all outputs True", "all outputs False"}
+    return kinds | paddings | numbers | ends | outputs | {"bias True", "bias False", "output padding"}
 
 
 def test_random_networks() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from model_reference import blobs
 from reference import Reference, double, relative_error
 from vae_reference import VAEReference
 
@@ -18,15 +19,6 @@ FORWARD, GRADIENT, LOSS = 1e-5, 1e-4, 1e-3
 BATCH, STEPS, CLASSES = 16, 50, 10
 
 torch.set_num_threads(1)
-
-
-def blobs(n: int, seed: int) -> np.ndarray:
-    """(n, 28, 28, 1) uint8: bright discs on black, so that there is something to learn."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:28, :28]
-    centre, radius = rng.uniform(8, 20, (2, n, 1, 1)), rng.uniform(3, 8, (n, 1, 1))
-    edge = radius - np.hypot(rows - centre[0], columns - centre[1])
-    return np.uint8(255 * np.clip(edge / 2 + 0.5, 0, 1))[..., None]
 
 
 def keras_layers(channels: int = 1, last: L.Layer | None = None) -> dict[str, list[L.Layer]]:

@@ -1,0 +1,73 @@
+"""Every reference model trained by its recipe for a while: its 25 draws, its losses and its time, as a table.
+
+    python benchmarks/zoo_runs.py --budget 10m --out runs/zoo
+    python benchmarks/zoo_runs.py --only dcgan-tf gan-mlm --out runs/zoo --pictures docs/images/zoo
+
+A row is `genmodels train NAME --recipe --budget T --out OUT/NAME`, which ends after the budget or the recipe's last
+epoch, whichever comes first; a row whose model is there is not run again. Then prints a Markdown table of all rows
+there are, from their own files, and copies their pictures to the folder given.
+
+Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import genmodels as gm
+from genmodels.plot.curves import label
+
+TIMES = ("seconds", "images_per_second")
+
+
+def train(name: str, out: Path, budget: str) -> None:
+    command = [sys.executable, "-m", "genmodels", "train", name, "--recipe", "--budget", budget, "--out", str(out)]
+    subprocess.run([*command, "--resume"], check=True, stdout=sys.stderr)
+
+
+def row(name: str, folder: Path) -> str:
+    """Of the table: what was trained, how long, and the mean losses of the last steps, a fiftieth of all of them."""
+    model = gm.load(folder / "model.safetensors")
+    recipe, steps = gm.zoo.recipe(name), model.history.steps
+    images = {"train+test": 70000}.get(recipe.get("split", "train"), 60000)
+    epochs = len(steps) * model.critic_steps * recipe["batch_size"] / images
+    last = max(1, len(steps) // 50)
+    losses = ", ".join(f"{label(term)} {sum(steps[term][-last:]) / last:.3g}" for term in steps if term not in TIMES)
+    counts = " + ".join(f"{network.parameter_count:,}" for network in model.networks.values())
+    progress = f"{epochs:.1f} of {recipe['epochs']}"
+    cells = [f"`{name}`", recipe["data"], counts, progress, f"{seconds(folder):.0f}", losses]
+    return "| " + " | ".join([*cells, f'<img src="docs/images/zoo/{name}.png" width="140" alt="25 draws">']) + " |"
+
+
+def seconds(folder: Path) -> float:
+    """Of the training steps of whole epochs."""
+    with open(folder / "history.csv", newline="") as file:
+        return sum(float(line["seconds"]) for line in csv.DictReader(file))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=gm.zoo.names(), choices=gm.zoo.names(), metavar="NAME")
+    parser.add_argument("--budget", default="10m", help="of a row: 90s, 10m, ...")
+    parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
+    parser.add_argument("--pictures", type=Path)
+    options = parser.parse_args()
+    for name in options.only:
+        if not (options.out / name / "model.safetensors").exists():
+            train(name, options.out / name, options.budget)
+    rows = [name for name in gm.zoo.names() if (options.out / name / "model.safetensors").exists()]
+    print("| model | data | parameters | epochs | seconds | last losses | draws |\n|---|---|---|---|---|---|---|")
+    for name in rows:
+        print(row(name, options.out / name))
+        if options.pictures:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(options.out / name / "samples.png", options.pictures / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
