@@ -24,9 +24,9 @@ def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     """Trains a trial to its end, from where its folder says it stands; one that has ended is left as it is.
 
     job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root`, `checkpoint_every` (epochs),
-    `threads` (None for those in use) and `verbose`, as JSON values. Returns `status`, which is "finished", "interrupted" or "failed: " and
-    why, and of a finished trial `epochs`, `parameters`, `training` and `test` (last losses by name), `seconds` (by
-    epoch) and `images_per_second` (over all epochs).
+    `threads` (None for those in use) and `verbose`, as JSON values. Returns `status`, which is "finished",
+    "interrupted" or "failed: " and why, and of a finished trial `epochs`, `parameters`, `training` and `test` (last
+    losses by name), `seconds` (by epoch) and `images_per_second` (over all epochs).
     """
     if pool.stopping():
         return {"status": INTERRUPTED}
