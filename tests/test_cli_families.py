@@ -1,5 +1,5 @@
-"""The command line for every family and size: what is trained on, what an adversarial model's folder holds, what is made
-on the way."""
+"""The command line for every family and size: what is trained on, what an adversarial model's folder holds, and what is
+made on the way."""
 
 import numpy as np
 import pytest
