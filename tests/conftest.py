@@ -1,11 +1,16 @@
 """What every test shares: the same examples in every run, and no display."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
 
 os.environ["MPLBACKEND"] = "Agg"
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, in an order that does not depend on the machine's speed.
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
