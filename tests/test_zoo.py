@@ -113,8 +113,8 @@ COUNTS = {
         + dense(2 * 2 * 512, 1),
     },
     "gan-fashion": {
-        "generator": (dense(100, 6272) + 2 * 6272) + conv_norm(5, 128, 64) + conv(5, 64, 1),
-        "discriminator": conv(5, 1, 64) + conv(5, 64, 128) + dense(6272, 1),
+        "generator": (dense(100, 6272) + 2 * 6272) + conv_norm(5, 128, 64) + conv_norm(4, 64, 32) + conv(4, 32, 1),
+        "discriminator": conv(4, 1, 32) + conv(4, 32, 64) + dense(7 * 7 * 64, 1),
     },
     **{f"{family}-{size}": pair for family in ("gan", "wgan") for size, pair in PAIRS.items()},
 }

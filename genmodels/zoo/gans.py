@@ -130,16 +130,19 @@ def gan_5x5(sizes: Sizes) -> Arguments:
 def gan_fashion(sizes: Sizes) -> Arguments:
     """The report's convolutional GAN for Fashion-MNIST. It gives no sizes: these are ours.
 
-    G: z 100, dense 7*7*128 BN ReLU, convT 64 k5 s2 BN ReLU, convT 1 k5 s2 Tanh. D: conv 64, 128 k5 s2, each
-    LeakyReLU 0.2 and dropout 0.4, dense 1. Fashion-MNIST, bce with real labels 0.9, Adam 1e-3, batch 245, 50 epochs.
+    G: z 100, dense 7*7*128, convT 64 k5 s1, convT 32 k4 s2, each BN LeakyReLU 0.2, convT 1 k4 s2 Tanh. D: conv 32, 64
+    k4 s2, each LeakyReLU 0.2 and dropout 0.5, dense 1. Fashion-MNIST, bce with real labels 0.9, Adam 1e-3, batch 245,
+    50 epochs. At this rate a larger discriminator leaves its generator behind from the first epoch on; with beta1 0.5
+    instead of 0.9 both get on faster.
     """
     side, leaky = sizes.halved(2), L.LeakyReLU(0.2)
     return {
         "generator": [
-            *(L.Dense(side * side * 128), L.BatchNorm(), L.ReLU(), L.Reshape((side, side, 128))),
-            *(up(64, 5), L.BatchNorm(), L.ReLU(), up(sizes.channels, 5), L.Tanh()),
+            *(L.Dense(side * side * 128), L.BatchNorm(), leaky, L.Reshape((side, side, 128))),
+            *each([up(64, 5, 1), up(32, 4)], L.BatchNorm(), leaky),
+            *(up(sizes.channels, 4), L.Tanh()),
         ],
-        "discriminator": [*each([down(64, 5), down(128, 5)], leaky, L.Dropout(0.4)), L.Flatten(), L.Dense(1)],
+        "discriminator": [*each([down(32, 4), down(64, 4)], leaky, L.Dropout(0.5)), L.Flatten(), L.Dense(1)],
         "objective": "bce",
         "label_smoothing": 0.1,
         **_with(Adam(1e-3)),
