@@ -38,9 +38,9 @@ FOLDERS = {
     KEPT: re.compile(r"checkpoint-\d{3,}\.safetensors|best\.safetensors"),
 }
 
-# A killed run loses at most about this many seconds of work; of a large model, whose file takes long to write, a second
-# for every million parameters.
-CHECKPOINT_SECONDS = 30.0
+# A killed run loses at most about this many seconds of work; of a model with more than so many parameters, whose file
+# takes long to write, more in proportion.
+CHECKPOINT_SECONDS, LARGE_MODEL = 30.0, 30e6
 # Pictures on the way, about, unless their distance is given.
 PICTURES = 10
 
@@ -198,7 +198,7 @@ class Run:
     def _callbacks(self, model: Model, every: int, samples_every: int | None, keep: int) -> list[Callback]:
         """The newest state is written last of what lies in the folder: a run that is killed goes on from before."""
         between = samples_every or -(-self.settings.epochs // PICTURES)
-        seconds = max(CHECKPOINT_SECONDS, model.parameter_count / 1e6)
+        seconds = CHECKPOINT_SECONDS * max(1.0, model.parameter_count / LARGE_MODEL)
         gif = find_spec("PIL") is not None
         return [
             *(self._keepers(model, every, keep) if keep else ()),
