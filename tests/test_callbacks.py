@@ -330,7 +330,7 @@ def test_the_last_good_checkpoint_stays_where_warnings_are_errors(tmp_path):
 
 def test_a_step_that_is_not_finite_names_its_place_and_what_to_try():
     model = small.vae(optimizer=gm.optimizers.SGD(1e6))
-    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d of 3: .*smaller learning rate"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d of 3: .*lower learning rate"):
         model.fit(small.images(), batch_size=40)
     assert all(np.isfinite(weight).all() for weight in model.weights.values())
     assert all(np.isfinite(model.history.steps[name]).all() for name in model.history.steps)

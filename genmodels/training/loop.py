@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 Data = np.ndarray | tuple[np.ndarray, np.ndarray | None]
 """Images, or images with labels."""
 
-_ADVICE = "a smaller learning rate, from the start or from the last checkpoint, is the first thing to try"
-
 DEFAULT_EPOCHS = 1
 DEFAULT_BATCH_SIZE = 128
 
@@ -207,7 +205,7 @@ class _Run:
             losses = self.model.train_step(images, labels)
         except FloatingPointError as error:
             place = f"epoch {len(self.model.history) + 1}, step {self.position.step + 1}"
-            raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}; {_ADVICE}") from error
+            raise FloatingPointError(f"{place} of {self.position.steps_per_epoch}: {error}") from error
         self.position.add(losses, time.perf_counter() - began)
         self.model.history.steps.append(losses)
         self.before_step = None
@@ -220,7 +218,8 @@ class _Run:
         for name, value in losses.items():
             if not math.isfinite(value):
                 place = f"epoch {len(self.model.history) + 1}"
-                raise FloatingPointError(f"{place}: {name} of the validation data is {value}; {_ADVICE}")
+                advice = "try a lower learning rate, from the start or from the last checkpoint"
+                raise FloatingPointError(f"{place}: {name} of the validation data is {value}; {advice}")
         return losses
 
     def call(self, event: str, *arguments: int | Mapping[str, float]) -> None:
