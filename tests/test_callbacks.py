@@ -338,7 +338,7 @@ def test_a_step_that_is_not_finite_names_its_place_and_what_to_try():
 
 def test_validation_that_is_not_finite_is_told_and_not_recorded():
     model = StandIn(script=[1.0, float("nan"), 2.0])
-    with pytest.raises(FloatingPointError, match=r"epoch 2: val_loss of the validation data is nan; a smaller"):
+    with pytest.raises(FloatingPointError, match=r"epoch 2: val_loss of the validation data is nan; try a lower"):
         fit(model, [], epochs=2)
     assert model.history["val_loss"] == [1.0]
     assert fit(model, [], epochs=2, resume=True)["val_loss"] == [1.0, 2.0]
