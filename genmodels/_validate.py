@@ -68,7 +68,7 @@ def choice(value: Any, name: str, choices: Iterable[str]) -> str:
     """One of the strings."""
     names = tuple(choices)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, one of {', '.join(map(repr, names))}, not {shown(value)}")
+        raise TypeError(f"{name} must be a str, not {shown(value)}")
     if value not in names:
         raise ValueError(f"{name} is {shown(value)}, must be one of {', '.join(map(repr, names))}")
     return value

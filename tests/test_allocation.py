@@ -66,13 +66,12 @@ def layered(classes, dtype):
     return gm.VAE(encoder=encoder, decoder=decoder, input_shape=(28, 28, 1), latent_dim=6, num_classes=classes,
                   reconstruction="mse", optimizer=gm.optimizers.RMSprop(1e-3, momentum=0.9))
 
-<<<<<<< HEAD
 def recurrent(dtype):
     encoder = [L.Reshape((28, 28)), L.LSTM(40), L.LayerNorm(), L.LSTM(30, return_sequences=False)]
     decoder = [L.Dense(7 * 7 * 16), L.Reshape((7, 7, 16)), L.UpSampling2D(8), L.MaxPool2D(3, 1, "same"), L.AvgPool2D(),
                L.Conv2D(1, 3, padding="same"), L.Sigmoid()]
     return gm.VAE(encoder=encoder, decoder=decoder, input_shape=(28, 28, 1), latent_dim=6)
-=======
+
 POOLED = [L.Conv2D(24, 3, padding=1, spectral_norm=True), L.LeakyReLU(0.2), L.MaxPool2D(), L.Dropout(0.2),
           L.Conv2D(16, 3, strides=2, padding="same"), L.ReLU(), L.AvgPool2D(3, 2, "same"), L.UpSampling2D(),
           L.Conv2DTranspose(8, 3, spectral_norm=True), L.LeakyReLU(0.1), L.Flatten(), L.Dense(40), L.ReLU(), L.Dense(1)]
@@ -85,7 +84,6 @@ def gan(objective, classes, **changes):
                  L.Conv2DTranspose(1, 3, strides=2, padding="same", spectral_norm=True), L.Tanh()]
     return gm.GAN(generator=generator, discriminator=changes.pop("discriminator", POOLED), input_shape=(28, 28, 1),
                   latent_dim=6, objective=objective, num_classes=classes, ema=0.9, **changes)
->>>>>>> gantests
 
 def pixels(n, dtype):
     x = np.random.default_rng(0).integers(0, 256, (n, 28, 28, 1), np.uint8)
