@@ -13,7 +13,6 @@ Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 import subprocess
 import sys
@@ -40,14 +39,14 @@ def row(name: str, folder: Path) -> str:
     losses = ", ".join(f"{label(term)} {sum(steps[term][-last:]) / last:.3g}" for term in steps if term not in TIMES)
     counts = " + ".join(f"{network.parameter_count:,}" for network in model.networks.values())
     progress = f"{epochs:.1f} of {recipe['epochs']}"
-    cells = [f"`{name}`", recipe["data"], counts, progress, f"{seconds(folder):.0f}", losses]
+    cells = [f"`{name}`", recipe["data"], counts, progress, f"{seconds(model):.0f}", losses]
     return "| " + " | ".join([*cells, f'<img src="docs/images/zoo/{name}.png" width="140" alt="25 draws">']) + " |"
 
 
-def seconds(folder: Path) -> float:
-    """Of the training steps of whole epochs."""
-    with open(folder / "history.csv", newline="") as file:
-        return sum(float(line["seconds"]) for line in csv.DictReader(file))
+def seconds(model: gm.VAE | gm.GAN) -> float:
+    """Of the training steps: those of whole epochs, and of the one that the budget broke off."""
+    whole = sum(model.history["seconds"]) if len(model.history) else 0.0
+    return whole + (model._position.seconds if model.interrupted else 0.0)
 
 
 def main() -> None:
