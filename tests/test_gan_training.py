@@ -64,6 +64,18 @@ def test_the_average_begins_at_the_initial_weights_and_follows():
     assert not np.allclose(averages(gan)["0.kernel"], generator.weights["0.kernel"], atol=1e-3)
 
 
+def test_weights_set_by_hand_are_where_the_average_begins():
+    decay, gan, z = 0.5, build(ema=0.5), normal(5, 3)
+    generator = gan.networks["generator"]
+    for view in generator.weights.values():
+        view += 0.25
+    np.testing.assert_allclose(gan.generate(z), (generator.forward(z) + 1) / 2, atol=1e-6)
+    start = generator.weights["0.kernel"].copy()
+    gan.train_step(small.images(30))
+    expected = decay * start + (1 - decay) * generator.weights["0.kernel"]
+    np.testing.assert_allclose(averages(gan)["0.kernel"], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_sample_and_generate_use_the_average_and_the_network_is_raw():
     gan, z = build(ema=0.9), normal(5, 3)
     for _ in range(5):
