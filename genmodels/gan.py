@@ -260,7 +260,7 @@ class GAN(LatentModel):
 
         In inference mode, so one code always gives one image; by the average of the weights where ema > 0.
         """
-        return self._codes(z, labels)
+        return self._render_given(z, labels)
 
     def discriminate(self, x: Any, labels: Any = None) -> np.ndarray:
         """The discriminator's outputs (N,), float32, on images (N, H, W, C), in inference mode: logits for "bce", a

@@ -66,7 +66,7 @@ class LatentModel(Model):
             self._core.streams = before
             raise
 
-    def _codes(self, z: Any, labels: Any) -> np.ndarray:
+    def _render_given(self, z: Any, labels: Any) -> np.ndarray:
         """The images of a caller's codes."""
         codes = check.finite(check.floats(z, (self.latent_dim,), "z"), "z")
         return self._render(codes, check.labels(labels, len(codes), self.num_classes))

@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import datasets, zoo
 from ._files import replacing
 
 FILE = "run.json"
 SPLITS = ("train", "train+test")
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,29 @@ class Settings:
 
 def read(folder: Path) -> Settings | None:
     """The settings of the run in the folder, None when there is none."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-        return Settings(**{field.name: found[field.name] for field in fields(Settings)})
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not hold the settings of a run: {error}") from None
+    return read_file(folder / FILE, Settings, "run")
 
 
 def write(folder: Path, settings: Settings) -> None:
     """Notes the settings in the folder."""
-    with replacing(folder / FILE) as file:
+    write_file(folder / FILE, settings)
+
+
+def read_file(path: Path, kind: type[Kind], owner: str) -> Kind | None:
+    """The dataclass that `write_file` wrote, None where there is no file. ValueError for a damaged one, which is to
+    hold the settings of an `owner`."""
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+        return kind(**{field.name: found[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} does not hold the settings of a {owner}: {error}") from None
+
+
+def write_file(path: Path, settings: Any) -> None:
+    """A dataclass as JSON, in one piece."""
+    with replacing(path) as file:
         file.write(json.dumps(asdict(settings), indent=2).encode() + b"\n")
 
 

@@ -139,7 +139,7 @@ class VAE(LatentModel):
 
     def decode(self, z: Any, labels: Any = None) -> np.ndarray:
         """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite."""
-        return self._codes(z, labels)
+        return self._render_given(z, labels)
 
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         return self._core.decode(codes, classes)

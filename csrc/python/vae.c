@@ -85,21 +85,9 @@ static int images_and_labels(const gmpy_vae *self, PyObject *x, PyObject *y, gm_
     return gmpy_labels_read(y, images->N, self->config.num_classes, labels);
 }
 
-static gm_status check_values(const gmpy_vae *self, const gm_images *images, const int64_t *labels, gm_error *error) {
-    GM_TRY(gm_images_check(images, &self->config.image, error));
-    return labels == NULL ? GM_OK : gm_labels_check(images->N, labels, self->config.num_classes, error);
-}
-
 static PyObject *losses_tuple(gm_status status, const gm_vae_losses *losses, const gm_error *error) {
     if (status != GM_OK) return gmpy_raise(error);
     return Py_BuildValue("(ddd)", losses->loss, losses->reconstruction, losses->kl);
-}
-
-static gm_status train_lock_held(gmpy_vae *self, const gm_images *images, const int64_t *labels, const float *noise,
-                                 gm_vae_losses *losses, gm_error *error) {
-    GM_TRY(check_values(self, images, labels, error));
-    GM_TRY(gm_vae_reserve(self->core, images->N, error));
-    return gm_vae_train_step(self->core, images, labels, noise, losses, error);
 }
 
 PyDoc_STRVAR(train_step_doc, "train_step($self, x, labels, noise, /)\n--\n\n"
@@ -122,14 +110,8 @@ static PyObject *vae_train_step(gmpy_vae *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_vae_losses losses = {0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = train_lock_held(self, &images, labels, noise.data, &losses, &error));
+    GMPY_COMPUTE(&self->model, status = gm_vae_train_step(self->core, &images, labels, noise.data, &losses, &error));
     return losses_tuple(status, &losses, &error);
-}
-
-static gm_status evaluate_lock_held(gmpy_vae *self, const gm_images *images, const int64_t *labels, uint64_t seed,
-                                    gm_vae_losses *losses, gm_error *error) {
-    GM_TRY(check_values(self, images, labels, error));
-    return gm_vae_evaluate(self->core, images, labels, seed, losses, error);
 }
 
 PyDoc_STRVAR(evaluate_doc, "evaluate($self, x, labels, seed, /)\n--\n\n"
@@ -145,14 +127,8 @@ static PyObject *vae_evaluate(gmpy_vae *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_vae_losses losses = {0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = evaluate_lock_held(self, &images, labels, seed, &losses, &error));
+    GMPY_COMPUTE(&self->model, status = gm_vae_evaluate(self->core, &images, labels, seed, &losses, &error));
     return losses_tuple(status, &losses, &error);
-}
-
-static gm_status encode_lock_held(gmpy_vae *self, const gm_images *images, const int64_t *labels, float *mean,
-                                  float *logvar, gm_error *error) {
-    GM_TRY(check_values(self, images, labels, error));
-    return gm_vae_encode(self->core, images, labels, mean, logvar, error);
 }
 
 PyDoc_STRVAR(encode_doc, "encode($self, x, labels, /)\n--\n\n-> (mean, logvar), both (N, latent_dim) float32.");
@@ -171,18 +147,12 @@ static PyObject *vae_encode(gmpy_vae *self, PyObject *args) {
     if (logvar != NULL) {
         gm_error error = {GM_OK, ""};
         gm_status status;
-        GMPY_COMPUTE(&self->model, status = encode_lock_held(self, &images, labels, means, logvars, &error));
+        GMPY_COMPUTE(&self->model, status = gm_vae_encode(self->core, &images, labels, means, logvars, &error));
         result = status == GM_OK ? PyTuple_Pack(2, mean, logvar) : gmpy_raise(&error);
     }
     Py_XDECREF(mean);
     Py_XDECREF(logvar);
     return result;
-}
-
-static gm_status decode_lock_held(gmpy_vae *self, int64_t N, const float *z, const int64_t *labels, float *images,
-                                  gm_error *error) {
-    if (labels != NULL) GM_TRY(gm_labels_check(N, labels, self->config.num_classes, error));
-    return gm_vae_decode(self->core, N, z, labels, images, error);
 }
 
 PyDoc_STRVAR(decode_doc, "decode($self, z, labels, /)\n--\n\nz (N, latent_dim) float32 -> images (N, H, W, C).");
@@ -200,7 +170,7 @@ static PyObject *vae_decode(gmpy_vae *self, PyObject *args) {
     if (images == NULL) return NULL;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = decode_lock_held(self, z.dim[0], z.data, labels, pixels, &error));
+    GMPY_COMPUTE(&self->model, status = gm_vae_decode(self->core, z.dim[0], z.data, labels, pixels, &error));
     if (status == GM_OK) return images;
     Py_DECREF(images);
     return gmpy_raise(&error);

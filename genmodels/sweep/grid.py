@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import _validate as check
 from .. import datasets, zoo
-from .._files import replacing
 from ..run import RunExistsError
+from ..settings import read_file, write_file
 
 SETTINGS = "sweep.json"
 _GROWING = ("models", "sizes", "latent")  # lists to which a later command may add; seeds and epochs may only rise
@@ -92,21 +91,13 @@ def open_grid(folder: Path, given: Mapping[str, Any], defaults: Mapping[str, Any
 
 def read_grid(folder: Path) -> Grid | None:
     """The grid of the sweep in the folder, None when there is none. ValueError for a damaged file."""
-    path = folder / SETTINGS
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-        return Grid(**{field.name: found[field.name] for field in fields(Grid)})
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not hold the settings of a sweep: {error}") from None
+    return read_file(folder / SETTINGS, Grid, "sweep")
 
 
 def write_grid(folder: Path, grid: Grid) -> None:
     """Notes the grid in the folder, which is made where there is none."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / SETTINGS) as file:
-        file.write(json.dumps(asdict(grid), indent=2).encode() + b"\n")
+    write_file(folder / SETTINGS, grid)
 
 
 def check_folder(folder: Path, grid: Grid) -> None:
