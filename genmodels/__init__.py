@@ -21,6 +21,7 @@ from .augmentation import Augmentation
 from .gan import GAN
 from .model import CollapseWarning
 from .network import Network
+from .profiling import profile
 from .vae import VAE
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "load",
     "optimizers",
     "plot",
+    "profile",
     "set_num_threads",
     "zoo",
 ]

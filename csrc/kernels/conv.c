@@ -291,6 +291,19 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
     run_gather(&op, epilogue);
 }
 
+/* Pairs of an output and a tap inside the image, along one axis. */
+static int64_t true_taps(axis x) {
+    int64_t taps = 0;
+    for (int64_t j = 0; j < x.count; j++) taps += tap_end(&x, j) - tap_begin(&x, j);
+    return taps;
+}
+
+int64_t gm_conv_products(const gm_conv *g) {
+    int64_t rows = true_taps(forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P));
+    int64_t columns = true_taps(forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q));
+    return rows * columns * g->C * g->K;
+}
+
 int64_t gm_conv_workspace(const gm_conv *g) {
     int64_t widest = 64; /* no panel of any instruction set is wider */
     int64_t depth_forward = g->R * g->S * g->C, depth_backward = g->R * g->S * g->K;

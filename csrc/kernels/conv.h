@@ -39,6 +39,9 @@ typedef struct gm_epilogue {
     gm_activation gate_act; /* ... value is multiplied: the backward pass of the layer before, for free */
 } gm_epilogue;
 
+/* Multiplications of one sample in any of the three calls: of taps that lie inside the image, not on padding. */
+int64_t gm_conv_products(const gm_conv *g);
+
 /* Floats of workspace that any of the three calls on this geometry needs (independent of the batch). */
 int64_t gm_conv_workspace(const gm_conv *g);
 

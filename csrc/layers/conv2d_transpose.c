@@ -85,6 +85,7 @@ const gm_layer_ops gm_conv2d_transpose_ops = {
     .resolve = resolve,
     .saved = gm_product_saved,
     .workspace = gm_product_workspace,
+    .products = gm_product_products,
     .forward = forward,
     .backward = backward,
     .tangent = tangent,

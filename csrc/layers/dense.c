@@ -20,6 +20,7 @@ const gm_layer_ops gm_dense_ops = {
     .resolve = resolve,
     .saved = gm_product_saved,
     .workspace = gm_product_workspace,
+    .products = gm_product_products,
     .forward = gm_product_forward,
     .backward = gm_product_backward,
     .tangent = gm_product_tangent,

@@ -61,6 +61,9 @@ struct gm_layer_ops {
     /* Floats of `saved` and `workspace` for batches up to N; NULL: none. */
     int64_t (*saved)(const gm_layer *layer, int64_t N);
     int64_t (*workspace)(const gm_layer *layer, int64_t N);
+    /* Multiplications of a sample in a forward pass, those on padding left out; NULL: a layer that is no product. The
+     * weights' gradients take as many, and so does the input's. */
+    int64_t (*products)(const gm_layer *layer);
     void (*forward)(gm_layer *layer, const gm_pass *pass);
     /* Adds to the parameters' gradients, unless frozen; sets dx. */
     void (*backward)(gm_layer *layer, const gm_pass *pass);

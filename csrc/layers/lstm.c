@@ -72,6 +72,11 @@ static int64_t workspace(const gm_layer *layer, int64_t N) {
     return product_workspace(layer, &s) + s.T * N * (4 * s.U + larger(s.F, s.U)) + 2 * N * s.U;
 }
 
+static int64_t products(const gm_layer *layer) {
+    sizes s = sizes_of(layer, 1);
+    return (s.T * s.F + (s.T - 1) * s.U) * 4 * s.U; /* the first step's state is zero */
+}
+
 static gm_status resolve(gm_layer *layer, gm_error *error) {
     int64_t units = layer->config.units, gates;
     char text[GM_SHAPE_TEXT];
@@ -180,6 +185,7 @@ const gm_layer_ops gm_lstm_ops = {
     .resolve = resolve,
     .saved = saved,
     .workspace = workspace,
+    .products = products,
     .forward = forward,
     .backward = backward,
 };

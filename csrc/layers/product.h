@@ -11,6 +11,9 @@
  * fans are Keras's: the last axis but one and the last axis, times the window. */
 gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error);
 
+/* Multiplications of a sample that meet no padding. */
+int64_t gm_product_products(const gm_layer *layer);
+
 /* Workspace for the product and for the sums of the bias gradient. */
 int64_t gm_product_workspace(const gm_layer *layer, int64_t N);
 

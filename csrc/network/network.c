@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "kernels/arrays.h"
 #include "network/initialize.h"
 
@@ -28,6 +29,7 @@ typedef struct node {
     const float *x; /* input and output of the last forward */
     float *y;
     float *dy; /* of a layer with a backward pass: its signal of the last one */
+    gm_meter meters[GM_PASS_KINDS];
 } node;
 
 typedef struct place {
@@ -253,6 +255,16 @@ static gm_pass pass_of(const gm_network *network, int i, int64_t N) {
                      .random = random_of(network, &n->layer)};
 }
 
+/* A pass of node i over N samples ends that began at `start`; it was worth `products` forward products. */
+static void note_pass(gm_network *network, int i, gm_pass_kind kind, int64_t N, int products, double start) {
+    node *n = &network->nodes[i];
+    gm_meter *meter = &n->meters[kind];
+    meter->passes++;
+    meter->samples += N;
+    if (n->layer.ops->products) meter->products += (double)(products * N) * (double)n->layer.ops->products(&n->layer);
+    meter->seconds += gm_clock_seconds() - start;
+}
+
 static void forward_layer(gm_network *network, int i, int64_t N, const float *x) {
     node *n = &network->nodes[i];
     n->x = x;
@@ -263,7 +275,9 @@ static void forward_layer(gm_network *network, int i, int64_t N, const float *x)
     n->y = network->plan.places[i].y;
     gm_pass pass = pass_of(network, i, N);
     if (n->applied != NONE && !left_out(network, n->applied)) pass.act = activation_of(&network->nodes[n->applied]);
+    double start = gm_clock_seconds();
     n->layer.ops->forward(&n->layer, &pass);
+    note_pass(network, i, GM_FORWARD_PASS, N, 1, start);
 }
 
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags) {
@@ -277,10 +291,12 @@ float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsign
 }
 
 /* The derivative of activation i, in place, unless a later layer's gate has seen to it. */
-static void backward_activation(const gm_network *network, int i, int64_t N, float *dy) {
+static void backward_activation(gm_network *network, int i, int64_t N, float *dy) {
     const node *n = &network->nodes[i];
     if (n->gated || left_out(network, i)) return;
+    double start = gm_clock_seconds();
     gm_activate_backward(activation_of(n), N * n->layer.out_size, n->y, dy, dy);
+    note_pass(network, i, GM_BACKWARD_PASS, N, 0, start);
 }
 
 static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, bool frozen) {
@@ -293,7 +309,9 @@ static void backward_layer(gm_network *network, int i, int64_t N, float *dy, flo
         pass.gate = n->x;
         pass.gate_act = activation_of(&network->nodes[n->gate]);
     }
+    double start = gm_clock_seconds();
     n->layer.ops->backward(&n->layer, &pass);
+    note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + !frozen, start);
 }
 
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
@@ -341,7 +359,9 @@ void gm_network_tangent(gm_network *network, int64_t N, const float *t) {
         pass.gate = n->y;
         pass.y = network->plan.gradient[turn];
         pass.dy = n->dy;
+        double start = gm_clock_seconds();
         n->layer.ops->tangent(&n->layer, &pass);
+        note_pass(network, i, GM_TANGENT_PASS, N, 2, start);
         t = pass.y;
         turn = 1 - turn;
     }
@@ -394,5 +414,8 @@ float *gm_network_gradients(gm_network *network) { return network->gradients; }
 int64_t gm_network_capacity(const gm_network *network) { return network->plan.capacity; }
 int64_t gm_network_plan_bytes(const gm_network *network) { return network->plan.arena.capacity; }
 float *gm_network_input(gm_network *network) { return network->plan.input; }
+const gm_meter *gm_network_meter(const gm_network *network, int index, gm_pass_kind kind) {
+    return &network->nodes[index].meters[kind];
+}
 uint64_t gm_network_clock(const gm_network *network) { return network->clock; }
 void gm_network_set_clock(gm_network *network, uint64_t clock) { network->clock = clock; }

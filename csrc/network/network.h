@@ -74,6 +74,16 @@ float gm_network_gradient_peak(const gm_network *network);
 /* Inference of any number of samples in pieces of at most the plan's batch: x (N, in) -> y (N, out). */
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error);
 
+/* What a layer's passes have cost since the network was made. A layer that is part of another's pass (a view, an
+ * activation that the product before it applies) costs nothing of its own. */
+typedef enum gm_pass_kind { GM_FORWARD_PASS, GM_BACKWARD_PASS, GM_TANGENT_PASS, GM_PASS_KINDS } gm_pass_kind;
+typedef struct gm_meter {
+    int64_t passes, samples;
+    double products; /* multiplications of all samples, where the layer counts them */
+    double seconds;
+} gm_meter;
+const gm_meter *gm_network_meter(const gm_network *network, int index, gm_pass_kind kind);
+
 /* Training forwards so far: the offset of the dropout streams. Saved and restored with the weights. */
 uint64_t gm_network_clock(const gm_network *network);
 void gm_network_set_clock(gm_network *network, uint64_t clock);

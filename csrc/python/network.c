@@ -300,6 +300,45 @@ static PyObject *network_layers(gmpy_network *self, PyObject *unused) {
     return list;
 }
 
+PyDoc_STRVAR(meters_doc,
+             "meters($self, /)\n--\n\nA list, by layer, of what its forward, backward and tangent passes have cost:\n"
+             "(passes, samples, products, seconds) of each.");
+
+static PyObject *meter_tuple(const gm_meter *meter) {
+    return Py_BuildValue("(LLdd)", (long long)meter->passes, (long long)meter->samples, meter->products,
+                         meter->seconds);
+}
+
+/* meters (GM_PASS_KINDS) of one layer */
+static PyObject *layer_meters(const gm_meter *meters) {
+    PyObject *tuple = PyTuple_New(GM_PASS_KINDS);
+    for (int kind = 0; tuple != NULL && kind < GM_PASS_KINDS; kind++) {
+        PyObject *meter = meter_tuple(&meters[kind]);
+        if (meter == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, kind, meter);
+    }
+    return tuple;
+}
+
+/* Copied under the lock, made into objects after it: making objects may run code that waits for the lock. */
+static PyObject *network_meters(gmpy_network *self, PyObject *unused) {
+    (void)unused;
+    int count = gm_network_layer_count(self->core);
+    gm_meter *meters = PyMem_Calloc((size_t)count * GM_PASS_KINDS + 1, sizeof *meters);
+    if (meters == NULL) return PyErr_NoMemory();
+    gmpy_lock(self->lock);
+    for (int i = 0; i < count * GM_PASS_KINDS; i++)
+        meters[i] = *gm_network_meter(self->core, i / GM_PASS_KINDS, (gm_pass_kind)(i % GM_PASS_KINDS));
+    gmpy_unlock(self->lock);
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < count; i++)
+        if (append(list, layer_meters(meters + i * GM_PASS_KINDS)) < 0) Py_CLEAR(list);
+    PyMem_Free(meters);
+    return list;
+}
+
 static PyObject *flat_view(gmpy_network *self, float *data) {
     const gm_shape shape = {1, {gm_network_trainable(self->core)}};
     return gmpy_view_new(data, &shape, (PyObject *)self);
@@ -362,6 +401,7 @@ static PyMethodDef network_methods[] = {
     {"backward", (PyCFunction)network_backward, METH_O, backward_doc},
     {"tensors", (PyCFunction)network_tensors, METH_NOARGS, tensors_doc},
     {"layers", (PyCFunction)network_layers, METH_NOARGS, layers_doc},
+    {"meters", (PyCFunction)network_meters, METH_NOARGS, meters_doc},
     {"count", (PyCFunction)network_count, METH_VARARGS | METH_STATIC, count_doc},
     {NULL, NULL, 0, NULL},
 };
