@@ -42,7 +42,7 @@ def binarize(x: Any, how: str | None = "dynamic", seed: int = 0) -> np.ndarray:
 
 
 def check_choice(how: Any) -> str | None:
-    """"fixed", "dynamic" or None; ValueError or TypeError for anything else."""
+    """ "fixed", "dynamic" or None; ValueError or TypeError for anything else."""
     return None if how is None else check.choice(how, "binarize", CHOICES)
 
 

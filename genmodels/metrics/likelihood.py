@@ -19,7 +19,6 @@ import numpy as np
 
 from .. import _validate as check
 from ..binarization import binarize as binarized
-from ..binarization import check_choice
 from ..vae import VAE
 
 __all__ = ["active_units", "elbo", "log_likelihood", "nll", "reconstruction_error"]
@@ -79,7 +78,9 @@ def log_likelihood(
     at_once = max(1, ROWS // samples)
     for start in range(0, len(images), at_once):
         some = slice(start, start + at_once)
-        results[some] = _log_means(model, images[some], None if classes is None else classes[some], samples, seed, start)
+        results[some] = _log_means(
+            model, images[some], None if classes is None else classes[some], samples, seed, start
+        )
     if not np.isfinite(results).all():
         first = int(np.argmin(np.isfinite(results)))
         raise FloatingPointError(f"the log-likelihood of image {first} is {results[first]}: codes or weights too large")
@@ -149,7 +150,8 @@ def active_units(model: VAE, x: Any, labels: Any = None, threshold: float = 0.01
     if len(images) < 2:
         raise ValueError("active_units: a variance over images needs at least 2 of them, got 1")
     means, _ = model._core.encode(images, classes)
-    variances = means.astype(np.float64).var(axis=0, ddof=1)
+    with np.errstate(invalid="ignore"):  # what is not finite is found below
+        variances = means.astype(np.float64).var(axis=0, ddof=1)
     _finite(float(variances.sum()), "the variance of the codes")
     return int((variances > threshold).sum()), variances
 
