@@ -29,7 +29,7 @@ _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, Overfl
 _DEFAULTS = {
     **{"data": "strokes", "split": "train", "limit": None, "image_size": None, "latent_dim": None},
     **{"epochs": 10, "batch_size": 128, "seed": 0, "conditional": False},
-    "binarize": None,
+    **{"binarize": None, "learning_rate": None, "beta1": None},
 }
 
 # What `sweep` takes for settings not given: the study of three families at three image and latent sizes.
@@ -99,6 +99,10 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--latent-dim", type=_whole(1), metavar="N", help="latent axes (default: the model's)")
     parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs in all (default: 10)")
     parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
+    parser.add_argument(
+        "--learning-rate", type=float, metavar="R", help="of all the model's optimizers (default: the model's own)"
+    )
+    parser.add_argument("--beta1", type=float, metavar="B", help="of the model's Adam optimizers (default: its own)")
     parser.add_argument(
         "--seed", type=_whole(0), metavar="S", help="seed of weights, noise and data order (default: 0)"
     )

@@ -23,6 +23,7 @@ from . import checkpoint, datasets, pictures, settings, zoo
 from ._files import replacing
 from .callbacks import Callback, Checkpoint, Samples, TimeLimit
 from .model import Model
+from .optimizers import Optimizer
 from .report import write_report
 from .settings import Settings
 
@@ -147,7 +148,18 @@ class Run:
         changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
+        changes |= self._optimizers()
         return zoo.build(self.settings.model, latent_dim=self.settings.latent_dim, **changes)
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        """The constructor's arguments for the model's optimizers, where the settings change them."""
+        asked = {"learning_rate": self.settings.learning_rate, "beta1": self.settings.beta1}
+        changed = {name: value for name, value in asked.items() if value is not None}
+        return {
+            argument: optimizer.changed(**changed)
+            for argument, optimizer in zoo.optimizers(self.settings.model).items()
+            if changed
+        }
 
     def _prepare_folder(self) -> None:
         """Clears away what is to be replaced and notes the settings."""

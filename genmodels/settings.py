@@ -21,7 +21,7 @@ Kind = TypeVar("Kind")
 class Settings:
     """What decides a run's result: the model's name and sizes (latent_dim None: its own), whether it is given the
     labels, the data set with the part of it to train on (the first `limit` images), how its images are binarized (None:
-    not at all), and the recipe."""
+    not at all), and the recipe, with the optimizers' learning rate and Adam's beta1 (None: the model's own)."""
 
     model: str
     data: str
@@ -34,6 +34,8 @@ class Settings:
     limit: int | None = None
     conditional: bool = False
     binarize: str | None = None
+    learning_rate: float | None = None
+    beta1: float | None = None
 
 
 def read(folder: Path) -> Settings | None:

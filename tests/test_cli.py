@@ -137,6 +137,19 @@ class TestTrain:
         assert call("train", *SMALL, "--epochs", 2, "--binarize", "fixed", "--out", tmp_path, "--resume") == 1
         assert "begun with binarize dynamic, which --resume cannot change to fixed" in capsys.readouterr().err
 
+    def test_learning_rate_and_beta1_are_those_of_the_models_optimizers(self, tmp_path, capsys):
+        rates = ("--learning-rate", 5e-4, "--beta1", 0.5)
+        assert call("train", *SMALL, "--epochs", 1, *rates, "--out", tmp_path) == 0
+        assert gm.load(tmp_path / run.MODEL).optimizer == gm.optimizers.Adam(5e-4, beta1=0.5)
+        assert call("train", *SMALL, "--epochs", 2, "--beta1", 0.9, "--out", tmp_path, "--resume") == 1
+        assert "begun with beta1 0.5, which --resume cannot change to 0.9" in capsys.readouterr().err
+
+    def test_beta1_of_a_model_without_adam_is_refused_before_anything_is_written(self, tmp_path, capsys):
+        arguments = ("train", "wgan-16", "--image-size", 16, "--limit", 64, "--beta1", 0.5)
+        assert call(*arguments, "--out", tmp_path / "new") == 1
+        assert "RMSprop has no beta1, only learning_rate, rho, momentum, epsilon" in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+
     def test_conditional_takes_the_labels(self, tmp_path):
         assert call("train", *SMALL, "--epochs", 1, "--conditional", "--out", tmp_path) == 0
         model = gm.load(tmp_path / run.MODEL)
