@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
 
 from . import _validate as check
 
@@ -22,6 +22,14 @@ class Optimizer:
     def to_dict(self) -> dict[str, Any]:
         """`{"kind": "Adam", "learning_rate": 0.001, ...}`: JSON values, for saving."""
         return {"kind": type(self).__name__, **asdict(self)}
+
+    def changed(self, **values: float) -> Self:
+        """A copy with other values. ValueError for one that this kind of optimizer does not have, or out of bounds."""
+        known = [field.name for field in fields(self)]
+        for name in values:
+            if name not in known:
+                raise ValueError(f"{type(self).__name__} has no {name}, only {', '.join(known)}")
+        return replace(self, **values)
 
     def _set_numbers(self, names: str, low: float, high: float, *, open_high: bool = False) -> None:
         """The fields (names parted by blanks) become floats within the bounds, while the frozen object is made."""

@@ -23,6 +23,7 @@ from . import checkpoint, datasets, pictures, settings, zoo
 from ._files import replacing
 from .callbacks import Callback, Checkpoint, Samples, TimeLimit
 from .model import Model
+from .optimizers import Optimizer
 from .report import write_report
 from .settings import Settings
 
@@ -132,11 +133,13 @@ class Run:
         return Outcome(False, True, len(model.history), {}, [])
 
     def _data(self) -> tuple[Split, Split]:
-        """The images to train on (the first `limit`) and the test images, in the model's size, with their labels."""
+        """The images to train on (the first `limit`) and the test images, in the model's size and the latter black and
+        white where the former will be, with their labels."""
         train, test = datasets.load(self.settings.data, root=self.data_root)
         x, y = train if self.settings.split == "train" else datasets.join(train, test)
         side, limit = self.settings.image_size, self.settings.limit
-        return (resized(x[:limit], side), y[:limit]), (resized(test[0], side), test[1])
+        held_out = datasets.binarize(resized(test[0], side), self.settings.binarize, self.settings.seed)
+        return (resized(x[:limit], side), y[:limit]), (held_out, test[1])
 
     def _model(self, x: Images) -> Model:
         """The newest state on disk, or a fresh model that takes images of x's shape, and all classes if asked to."""
@@ -145,7 +148,18 @@ class Run:
         changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
+        changes |= self._optimizers()
         return zoo.build(self.settings.model, latent_dim=self.settings.latent_dim, **changes)
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        """The constructor's arguments for the model's optimizers, where the settings change them."""
+        asked = {"learning_rate": self.settings.learning_rate, "beta1": self.settings.beta1}
+        changed = {name: value for name, value in asked.items() if value is not None}
+        return {
+            argument: optimizer.changed(**changed)
+            for argument, optimizer in zoo.optimizers(self.settings.model).items()
+            if changed
+        }
 
     def _prepare_folder(self) -> None:
         """Clears away what is to be replaced and notes the settings."""
@@ -185,6 +199,7 @@ class Run:
         options: dict[str, Any] = {
             "batch_size": self.settings.batch_size,
             "validation_data": held_out,
+            "binarize": self.settings.binarize,
             "verbose": verbose,
         }
         if model.interrupted:
@@ -281,8 +296,13 @@ def find_model(path: Path) -> Path:
 
 def trained_on(path: Path) -> str | None:
     """The data set of the run whose folder, or a file in it, `path` is; None when there is no run."""
-    found = settings.read(path if path.is_dir() else path.parent)
+    found = asked_of(path)
     return found.data if found else None
+
+
+def asked_of(path: Path) -> Settings | None:
+    """The settings of the run whose folder, or a file in it, `path` is; None when there is no run."""
+    return settings.read(path if path.is_dir() else path.parent)
 
 
 def resized(x: Images, side: int) -> Images:

@@ -122,6 +122,34 @@ class TestTrain:
             ("mnist", "train", 50, 256, 2),
         ]
 
+    def test_binarized_images_are_what_it_trains_on_and_is_measured_by(self, tmp_path, capsys):
+        assert call("train", *SMALL, "--epochs", 1, "--binarize", "dynamic", "--out", tmp_path) == 0
+        printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("test ")]
+        (x, _), (x_test, _) = gm.datasets.load("strokes")
+        model = gm.zoo.build("vae-keras")
+        model.fit(x[:256], batch_size=32, binarize="dynamic", verbose="silent")
+        model.save(tmp_path / "twin")
+        assert same_weights(tmp_path / run.MODEL, tmp_path / "twin")
+        scores = model.evaluate(gm.datasets.binarize(x_test, "dynamic", seed=0))
+        assert printed == [f"test {name}: {value:.3f}" for name, value in scores.items()]
+        assert call("evaluate", tmp_path) == 0
+        assert capsys.readouterr().out.splitlines()[: len(printed)] == printed
+        assert call("train", *SMALL, "--epochs", 2, "--binarize", "fixed", "--out", tmp_path, "--resume") == 1
+        assert "begun with binarize dynamic, which --resume cannot change to fixed" in capsys.readouterr().err
+
+    def test_learning_rate_and_beta1_are_those_of_the_models_optimizers(self, tmp_path, capsys):
+        rates = ("--learning-rate", 5e-4, "--beta1", 0.5)
+        assert call("train", *SMALL, "--epochs", 1, *rates, "--out", tmp_path) == 0
+        assert gm.load(tmp_path / run.MODEL).optimizer == gm.optimizers.Adam(5e-4, beta1=0.5)
+        assert call("train", *SMALL, "--epochs", 2, "--beta1", 0.9, "--out", tmp_path, "--resume") == 1
+        assert "begun with beta1 0.5, which --resume cannot change to 0.9" in capsys.readouterr().err
+
+    def test_beta1_of_a_model_without_adam_is_refused_before_anything_is_written(self, tmp_path, capsys):
+        arguments = ("train", "wgan-16", "--image-size", 16, "--limit", 64, "--beta1", 0.5)
+        assert call(*arguments, "--out", tmp_path / "new") == 1
+        assert "RMSprop has no beta1, only learning_rate, rho, momentum, epsilon" in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+
     def test_conditional_takes_the_labels(self, tmp_path):
         assert call("train", *SMALL, "--epochs", 1, "--conditional", "--out", tmp_path) == 0
         model = gm.load(tmp_path / run.MODEL)

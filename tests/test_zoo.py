@@ -245,6 +245,20 @@ def test_recipe(name):
     assert gm.zoo.recipe(name) == expected
 
 
+@pytest.mark.parametrize("name", gm.zoo.names())
+def test_optimizers_are_those_the_model_is_built_with(name):
+    model, named = gm.zoo.build(name), gm.zoo.optimizers(name)
+    assert named == {argument: getattr(model, argument) for argument in set(model._optimizers.values())}
+
+
+def test_an_optimizer_with_other_values():
+    assert gm.optimizers.Adam(1e-4).changed(beta1=0.5) == gm.optimizers.Adam(1e-4, beta1=0.5)
+    with pytest.raises(ValueError, match="SGD has no rho, only learning_rate, momentum"):
+        gm.optimizers.SGD().changed(rho=0.5)
+    with pytest.raises(ValueError, match="Adam: beta1"):
+        gm.optimizers.Adam().changed(beta1=1.0)
+
+
 def test_the_model_carries_its_recipe():
     recipe = {"data": "mnist", "epochs": 30, "batch_size": 128, "image_size": 28}
     assert gm.zoo.build("vae-keras").recipe == recipe

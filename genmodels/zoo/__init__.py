@@ -19,10 +19,11 @@ from typing import Any
 
 from .. import _validate as check
 from ..model import Model
+from ..optimizers import Optimizer
 from . import gans, vaes
 from .registry import ENTRIES, Sizes, entry
 
-__all__ = ["build", "gans", "image_size", "names", "recipe", "vaes"]
+__all__ = ["build", "gans", "image_size", "names", "optimizers", "recipe", "vaes"]
 
 
 def names() -> list[str]:
@@ -34,6 +35,14 @@ def recipe(name: str) -> dict[str, Any]:
     """How the model `name` is trained: a dict with `data`, `epochs`, `batch_size`, `image_size`, and where the report
     asks for it `split` ("train+test": on all images) and `checkpoint_every` (epochs)."""
     return dict(entry(name).recipe)
+
+
+def optimizers(name: str) -> dict[str, Optimizer]:
+    """The optimizers of the model `name`, by the constructor's argument: "optimizer" of a VAE, "generator_optimizer"
+    and "discriminator_optimizer" of a GAN."""
+    row = entry(name)
+    arguments = row.arguments(Sizes(row.recipe["image_size"], 1, row.latent_dim, row.num_classes))
+    return {name: value for name, value in arguments.items() if isinstance(value, Optimizer)}
 
 
 def image_size(name: str) -> int | None:
