@@ -1,0 +1,84 @@
+"""The shipped extractors as files: classifiers with their weights and moving statistics, and nothing of training.
+
+Each is a safetensors file of the package's own form (`genmodels._safetensors`), whose SHA-256 over header and tensors
+names the extractor wherever a score is reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from .. import _safetensors, _system
+from .. import _validate as check
+from ..classifier import Classifier
+
+FOLDER = Path(__file__).parent / "data"
+
+_loaded: dict[str, tuple[Classifier, str]] = {}
+_loading = threading.Lock()
+
+
+def names() -> list[str]:
+    """The names `load` takes: those of the data sets whose extractors the package holds."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def load(name: str) -> tuple[Classifier, str]:
+    """The extractor trained on the data set `name`, and its hash, 64 hexadecimal digits.
+
+    Read and checked once a process: every caller gets the same object, from any thread, and leaves its weights as
+    they are. An image's features do not depend on the number of threads.
+
+    ValueError for a name there is none for (TypeError for no string), or a file that is not the one written.
+    """
+    check.choice(name, "extractor", names())
+    with _loading:
+        if name not in _loaded:
+            _loaded[name] = read(FOLDER / f"{name}.safetensors")
+        return _loaded[name]
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Classifier, str]:
+    """The classifier that `save` wrote to `path`, and the file's hash, which is verified.
+
+    ValueError for a file that is damaged or not one of these; OSError where it cannot be read.
+    """
+    tensors, metadata = _safetensors.read(path)
+    try:
+        if metadata.get("kind") != "extractor":
+            raise ValueError(f"of kind {metadata.get('kind')!r}, expected 'extractor'")
+        model = Classifier.from_config(json.loads(metadata["config"]))
+        _fill(model, tensors)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{os.fspath(path)}: no extractor: {error}") from error
+    return model, metadata["sha256"]
+
+
+def save(model: Classifier, path: str | os.PathLike[str], data: str, accuracy: float, command: str) -> None:
+    """Write the weights and moving statistics, and in the metadata the config (with layers and seed), the data set,
+    the accuracy on its test images, and what made the file. OSError where it cannot be written."""
+    metadata = {
+        "kind": "extractor",
+        "data": data,
+        "test_accuracy": repr(accuracy),
+        "seed": str(model.seed),
+        "isa": str(_system.cpu_info()["isa"]),
+        "command": command,
+        "config": json.dumps(model.config),
+    }
+    _safetensors.write(path, model.weights, metadata)
+
+
+def _fill(model: Classifier, tensors: dict[str, np.ndarray]) -> None:
+    expected = model.weights
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        raise ValueError(f"tensor {name!r} is {'missing' if name in expected else 'not part of the network'}")
+    for name, view in expected.items():
+        if tensors[name].shape != view.shape:
+            raise ValueError(f"tensor {name!r} has shape {tensors[name].shape}, expected {view.shape}")
+        view[...] = tensors[name]
