@@ -29,9 +29,10 @@ static gm_status check_network(const gm_classifier_config *config, const gm_netw
     int count = gm_network_layer_count(network);
     gm_shape logits = {1, {config->num_classes}};
     GM_TRY(gm_check_shape("classifier: the network's input", gm_network_input_shape(network), &config->image, error));
-    GM_REQUIRE(count && strcmp(gm_network_layer(network, count - 1)->ops->name, "Dense") == 0, error, GM_VALUE_ERROR,
-               "classifier: the last layer must be Dense(%" PRId64 "), whose outputs are the logits, not %s",
-               config->num_classes, count ? gm_network_layer(network, count - 1)->ops->name : "no layer at all");
+    const char *last = count ? gm_network_layer(network, count - 1)->ops->name : "missing";
+    GM_REQUIRE(strcmp(last, "Dense") == 0, error, GM_VALUE_ERROR,
+               "classifier: the last layer must be Dense(%" PRId64 "), whose outputs are the logits; it is %s",
+               config->num_classes, last);
     return gm_check_shape("classifier: the network's output", gm_network_output_shape(network), &logits, error);
 }
 

@@ -48,7 +48,7 @@ class Recipe:
 # fmt: off
 RECIPES = {
     #                       channels, "," between groups     epochs  shift  flip
-    "mnist":         Recipe(((16,), (24,), (24, FEATURES)),      15,     2, False),
+    "mnist":         Recipe(((16,), (24,), (24, FEATURES)),      10,     1, False),
     "fashion_mnist": Recipe(((32,), (48,), (FEATURES,)),         15,     1, True),
     "cifar10":       Recipe(((32,), (64,), (64, FEATURES)),      15,     3, True),
     "strokes":       Recipe(((16,), (24,), (FEATURES,)),         10,     2, False),
