@@ -1,5 +1,5 @@
 """Models small enough to train in a moment, with everything that resuming must restore: batch normalisation, dropout,
-noise, optimizer state; of the GAN five updates a step, singular vectors and an average too; the classifier has labels."""
+noise, optimizer state; of the GAN five updates a step, singular vectors, an average; the classifier has labels."""
 
 import numpy as np
 

@@ -17,11 +17,8 @@ from genmodels.callbacks import Callback, Checkpoint
 EPOCHS = 3
 STEPS = 5  # an epoch
 BATCH_SIZE = 25
-BATCH_SIZES = {
-    "vae": BATCH_SIZE,
-    "gan": 5,
-    "classifier": BATCH_SIZE,
-}  # of small's models; a step of the GAN takes five batches
+# Of small's models; a step of the GAN takes five batches.
+BATCH_SIZES = {"vae": BATCH_SIZE, "gan": 5, "classifier": BATCH_SIZE}
 
 
 def held_out(model):

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 
 from .. import datasets
 from .. import layers as L
+from .._system import cpu_info
 from ..augmentation import Augmentation
 from ..callbacks import CosineDecay
 from ..classifier import Classifier
 from ..optimizers import Adam
+from ..training.position import fingerprint
 from . import weights
 
 FEATURES = 64
@@ -47,11 +49,11 @@ class Recipe:
 
 # fmt: off
 RECIPES = {
-    #                       channels, "," between groups     epochs  shift  flip
-    "mnist":         Recipe(((16,), (24,), (24, FEATURES)),      10,     1, False),
-    "fashion_mnist": Recipe(((32,), (48,), (FEATURES,)),         15,     1, True),
-    "cifar10":       Recipe(((32,), (64,), (64, FEATURES)),      15,     3, True),
-    "strokes":       Recipe(((16,), (24,), (FEATURES,)),         10,     2, False),
+    #                       channels, "," between groups      epochs  shift  flip
+    "mnist":         Recipe(((16,), (24,), (24, FEATURES)),       10,     1, False),
+    "fashion_mnist": Recipe(((16,), (32,), (48, FEATURES)),       12,     1, True),
+    "cifar10":       Recipe(((32,), (48,), (64, FEATURES)),       12,     3, True),
+    "strokes":       Recipe(((16,), (16,), (24, FEATURES)),        6,     1, False),
 }
 # fmt: on
 
@@ -96,7 +98,14 @@ def train(name: str, out: str, root: str | None = None, verify: bool = True, ver
         verbose=verbose,
     )
     accuracy = model.evaluate(x_test, y_test)["accuracy"]
-    weights.save(model, out, name, accuracy, command=f"python -m genmodels.metrics.train_extractor {name}")
+    made = {
+        "data": name,
+        "data_sha256": fingerprint(x, y),
+        "test_accuracy": repr(accuracy),
+        "isa": cpu_info()["isa"],
+        "command": f"python -m genmodels.metrics.train_extractor {name} --out FILE{'' if verify else ' --no-verify'}",
+    }
+    weights.save(model, out, made)
     return accuracy
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from .. import _safetensors, _system
+from .. import _safetensors
 from .. import _validate as check
 from ..classifier import Classifier
 
@@ -59,18 +60,14 @@ def read(path: str | os.PathLike[str]) -> tuple[Classifier, str]:
     return model, metadata["sha256"]
 
 
-def save(model: Classifier, path: str | os.PathLike[str], data: str, accuracy: float, command: str) -> None:
-    """Write the weights and moving statistics, and in the metadata the config (with layers and seed), the data set,
-    the accuracy on its test images, and what made the file. OSError where it cannot be written."""
-    metadata = {
-        "kind": "extractor",
-        "data": data,
-        "test_accuracy": repr(accuracy),
-        "seed": str(model.seed),
-        "isa": str(_system.cpu_info()["isa"]),
-        "command": command,
-        "config": json.dumps(model.config),
-    }
+def save(model: Classifier, path: str | os.PathLike[str], made: Mapping[str, str]) -> None:
+    """Write the weights and moving statistics, and in the metadata the config (with layers, optimizer and seed) and
+    `made`: what the network learned from, how well it knows the test images, and what made the file.
+
+    OSError where it cannot be written, ValueError where a weight is not finite."""
+    for name, view in model.weights.items():
+        check.finite(view, name)
+    metadata = {"kind": "extractor", "seed": str(model.seed), "config": json.dumps(model.config), **made}
     _safetensors.write(path, model.weights, metadata)
 
 
