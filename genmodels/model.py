@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class Model:
         raise NotImplementedError
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Model:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The inverse of `config`: a new model with fresh weights. ValueError or TypeError for an unfit config."""
         raise NotImplementedError
 

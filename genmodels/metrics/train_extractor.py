@@ -53,7 +53,7 @@ RECIPES = {
     "mnist":         Recipe(((16,), (24,), (24, FEATURES)),       10,     1, False),
     "fashion_mnist": Recipe(((16,), (32,), (48, FEATURES)),       12,     1, True),
     "cifar10":       Recipe(((32,), (48,), (64, FEATURES)),       12,     3, True),
-    "strokes":       Recipe(((16,), (16,), (24, FEATURES)),        6,     1, False),
+    "strokes":       Recipe(((16,), (16,), (16, FEATURES)),        6,     1, False),
 }
 # fmt: on
 

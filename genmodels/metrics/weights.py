@@ -12,10 +12,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from .. import _safetensors
 from .. import _validate as check
+from ..checkpoint import build, check_finite, check_like
 from ..classifier import Classifier
 
 FOLDER = Path(__file__).parent / "data"
@@ -53,10 +52,13 @@ def read(path: str | os.PathLike[str]) -> tuple[Classifier, str]:
     try:
         if metadata.get("kind") != "extractor":
             raise ValueError(f"of kind {metadata.get('kind')!r}, expected 'extractor'")
-        model = Classifier.from_config(json.loads(metadata["config"]))
-        _fill(model, tensors)
-    except (KeyError, ValueError, TypeError) as error:
+        check_finite(tensors)
+        model = build(Classifier, json.loads(metadata.get("config", "null")), tensors)
+        check_like(tensors, model.weights)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)}: no extractor: {error}") from error
+    for name, view in model.weights.items():
+        view[...] = tensors[name]
     return model, metadata["sha256"]
 
 
@@ -65,17 +67,6 @@ def save(model: Classifier, path: str | os.PathLike[str], made: Mapping[str, str
     `made`: what the network learned from, how well it knows the test images, and what made the file.
 
     OSError where it cannot be written, ValueError where a weight is not finite."""
-    for name, view in model.weights.items():
-        check.finite(view, name)
+    check_finite(model.weights)
     metadata = {"kind": "extractor", "seed": str(model.seed), "config": json.dumps(model.config), **made}
     _safetensors.write(path, model.weights, metadata)
-
-
-def _fill(model: Classifier, tensors: dict[str, np.ndarray]) -> None:
-    expected = model.weights
-    for name in sorted(expected.keys() ^ tensors.keys()):
-        raise ValueError(f"tensor {name!r} is {'missing' if name in expected else 'not part of the network'}")
-    for name, view in expected.items():
-        if tensors[name].shape != view.shape:
-            raise ValueError(f"tensor {name!r} has shape {tensors[name].shape}, expected {view.shape}")
-        view[...] = tensors[name]
