@@ -417,5 +417,6 @@ float *gm_network_input(gm_network *network) { return network->plan.input; }
 const gm_meter *gm_network_meter(const gm_network *network, int index, gm_pass_kind kind) {
     return &network->nodes[index].meters[kind];
 }
+const float *gm_network_layer_input(const gm_network *network, int index) { return network->nodes[index].x; }
 uint64_t gm_network_clock(const gm_network *network) { return network->clock; }
 void gm_network_set_clock(gm_network *network, uint64_t clock) { network->clock = clock; }
