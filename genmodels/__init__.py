@@ -6,7 +6,7 @@
 >>> vae.fit(x, epochs=2)
 >>> gm.plot.image_grid(vae.sample(25, seed=1))
 
-Submodules that most programs do not need (`datasets`, `plot`, `zoo`, `callbacks`) are loaded on first use.
+Submodules that most programs do not need (`datasets`, `plot`, `zoo`, `callbacks`, `metrics`) are loaded on first use.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .profiling import profile
 from .vae import VAE
 
 if TYPE_CHECKING:
-    from . import callbacks, datasets, plot, zoo
+    from . import callbacks, datasets, metrics, plot, zoo
     from .model import Model
 
 __version__ = "0.1.0"
 
 check_environment()
 
-_LAZY = ("callbacks", "datasets", "plot", "zoo")
+_LAZY = ("callbacks", "datasets", "metrics", "plot", "zoo")
 
 __all__ = [
     "GAN",
@@ -48,6 +48,7 @@ __all__ = [
     "get_num_threads",
     "layers",
     "load",
+    "metrics",
     "optimizers",
     "plot",
     "profile",

@@ -16,7 +16,14 @@ def test_importing_stays_light():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
     extras = {"matplotlib", "tqdm", "pooch", "pandas", "safetensors", "PIL", "torch"}
-    assert not loaded & {*extras, "genmodels.plot", "genmodels.datasets", "genmodels.zoo", "genmodels.cli"}
+    assert not loaded & {
+        *extras,
+        "genmodels.plot",
+        "genmodels.datasets",
+        "genmodels.metrics",
+        "genmodels.zoo",
+        "genmodels.cli",
+    }
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,7 @@ def test_a_setting_that_is_passed_over_is_told(name, value, heeded):
 
 
 def test_submodules_come_when_asked_for():
-    for name in ("callbacks", "datasets", "zoo", "plot"):
+    for name in ("callbacks", "datasets", "metrics", "zoo", "plot"):
         assert name in dir(gm)
         assert getattr(gm, name).__name__ == f"genmodels.{name}"
     with pytest.raises(AttributeError, match="no attribute 'plots'"):
