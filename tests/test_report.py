@@ -10,7 +10,7 @@ import small
 from command import call
 
 import genmodels as gm
-from genmodels import report, run, settings
+from genmodels import pictures, report, run, settings
 from genmodels.comparison import SCORES
 
 SCORED = {
@@ -20,22 +20,33 @@ SCORED = {
 }
 
 
+TRAIN, TEST = ((small.images(n, seed), np.arange(n) % 10) for n, seed in ((64, 1), (40, 2)))
+
+
 @pytest.fixture(scope="module", autouse=True)
-def little_data(few_strokes):
-    """Strokes, of which a test set of 500."""
+def little_data():
+    """A small set of images in place of every other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gm.datasets, "load", lambda *arguments, **options: (TRAIN, TEST))
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """The page goes without its runs' pictures, which take their time."""
+    monkeypatch.setattr(pictures, "draw_all", lambda subject: iter(()))
 
 
 def make_run(folder, model, seed=0, name="vae-keras", keep=False, history=None):
     """The folder of a run of this model over two epochs of strokes, 8 pixels a side."""
-    asked = settings.Settings(name, "strokes", epochs=2, batch_size=32, image_size=8, seed=seed, limit=64)
+    asked = settings.Settings(name, "strokes", epochs=2, batch_size=32, image_size=8, seed=seed)
     folder.mkdir(parents=True)
     settings.write(folder, asked)
-    (x, y), _ = run.Run(folder, asked).data()
     callbacks = [gm.callbacks.Samples(folder / run.ON_THE_WAY, seed=seed)]
     if keep:
         (folder / run.KEPT).mkdir()
         callbacks.append(gm.callbacks.Checkpoint(folder / run.KEPT / "checkpoint-{epoch:03d}.safetensors"))
-    model.fit(*run.inputs(model, x, y), epochs=2, batch_size=32, callbacks=callbacks, verbose="silent")
+    model.fit(*run.inputs(model, *TRAIN), epochs=2, batch_size=32, callbacks=callbacks, verbose="silent")
     for row in range(2):
         for key, values in (history or {}).items():
             model.history._columns.setdefault(key, [float("nan")] * 2)[row] = values[row]
@@ -99,18 +110,13 @@ def test_a_lone_run_has_all_its_pictures_in_its_own_folder(runs):
     assert re.findall("<h2>(.*?)</h2>", page) == ["Scores", "Test losses", "Epochs", "Settings", "Model"]
 
 
-def test_the_page_stands_alone(runs):
-    page = gm.plot.report("vae", "cvae", "gan").read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "<script" not in page
-    assert "<link" not in page
-
-
 def test_several_runs_are_one_page_here(runs):
     score(runs / "gan")
     assert gm.plot.report("gan", runs / "cvae") == run.Path(run.REPORT)
     page = (runs / run.REPORT).read_text()
     assert "<h1>dcgan-tf, vae-keras on strokes</h1>" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)  # it stands alone
+    assert not re.search("<script|<link", page)
     assert re.findall("<h2>(.*?)</h2>", page) == ["Scores", "gan", str(runs / "cvae")]
     head, gan, vae = rows(page)
     assert head[-3:] == ["fd", "is", "reconstruction error"]
@@ -127,15 +133,14 @@ def test_several_runs_are_one_page_here(runs):
     assert "from one class to another, at one code" in captions(page)
 
 
-def test_reconstruction_error_is_the_mean_square_a_pixel(runs):
+def test_reconstruction_error_is_the_mean_square_a_pixel(runs, undrawn):
     vae = gm.load("vae/model.safetensors")
-    _, (x, _) = gm.datasets.load("strokes")
-    x = gm.datasets.resize(x, 8) / np.float32(255)
+    x = TEST[0] / np.float32(255)
     expected = np.mean((vae.reconstruct(x) - x) ** 2)
     assert float(rows(gm.plot.report("vae").read_text())[1][-1]) == pytest.approx(expected, abs=6e-5)
 
 
-def test_seeds_of_one_configuration_are_one_bar(runs, monkeypatch):
+def test_seeds_of_one_configuration_are_one_bar(runs, undrawn, monkeypatch):
     make_run(runs / "gan1", small.gan(), seed=1, name="dcgan-tf")
     for place, name in enumerate(("gan", "gan1", "vae")):
         score(runs / name, fd=float(place))
@@ -178,7 +183,7 @@ def test_without_the_data_set_the_page_says_so(runs, monkeypatch):
     assert "<h2>Test losses</h2>" not in page
 
 
-def test_warnings_stand_in_the_page(runs):
+def test_warnings_stand_in_the_page(runs, undrawn):
     (runs / "gan" / run.WARNINGS).write_text("epoch 1: all images are <the same>\n")
     assert "<p>epoch 1: all images are &lt;the same&gt;</p>" in gm.plot.report("gan").read_text()
 
@@ -205,7 +210,7 @@ def test_damaged_scores_are_named(content, runs):
         gm.plot.report("gan")
 
 
-def test_the_command_names_the_page(runs, capsys):
+def test_the_command_names_the_page(runs, undrawn, capsys):
     assert call("report", "gan", "--out", "mine.html") == 0
     assert capsys.readouterr().out == "report: mine.html\n"
     assert (runs / "mine.html").exists()
