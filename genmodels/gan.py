@@ -12,7 +12,7 @@ from . import _validate as check
 from .core_model import as_optimizer, named_network
 from .latent_model import LatentModel
 from .layers import Layer
-from .network import as_layers
+from .network import Network, as_layers
 from .optimizers import Adam, Optimizer
 
 __all__ = ["GAN"]
@@ -270,6 +270,9 @@ class GAN(LatentModel):
 
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         return self._core.generate(codes, classes)
+
+    def _drawing_network(self) -> Network:
+        return self._average or self.networks["generator"]
 
     # ---- saving -----------------------------------------------------------------------------------
 
