@@ -24,14 +24,14 @@ from .network import Network
 from .vae import VAE
 
 if TYPE_CHECKING:
-    from . import callbacks, datasets, plot, zoo
+    from . import callbacks, datasets, metrics, plot, zoo
     from .model import Model
 
 __version__ = "0.1.0"
 
 check_environment()
 
-_LAZY = ("callbacks", "datasets", "plot", "zoo")
+_LAZY = ("callbacks", "datasets", "metrics", "plot", "zoo")
 
 __all__ = [
     "GAN",
@@ -45,6 +45,7 @@ __all__ = [
     "get_num_threads",
     "layers",
     "load",
+    "metrics",
     "optimizers",
     "plot",
     "set_num_threads",
