@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import layers, optimizers
 from ._system import check_environment, cpu_info, get_num_threads, set_num_threads
 from .augmentation import Augmentation
+from .classifier import Classifier
 from .gan import GAN
 from .model import CollapseWarning
 from .network import Network
@@ -37,6 +38,7 @@ __all__ = [
     "GAN",
     "VAE",
     "Augmentation",
+    "Classifier",
     "CollapseWarning",
     "Network",
     "callbacks",
