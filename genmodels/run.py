@@ -120,8 +120,8 @@ class Run:
         train, test = self._data()
         model = self._model(train[0])
         self._prepare_folder()
-        scores = [] if scores_every is None else [self.scores(train, test, scores_every)]
-        watchers = [*scores, *self._callbacks(model, checkpoint_every, samples_every, keep, bool(scores)), *callbacks]
+        scorers = [] if scores_every is None else [self._scorer(train, test, scores_every)]
+        watchers = [*scorers, *self._callbacks(model, checkpoint_every, samples_every, keep, bool(scorers)), *callbacks]
         try:
             self._fit(model, train, test, watchers, deadline, verbose)
         except FloatingPointError as error:
@@ -198,7 +198,7 @@ class Run:
         if missing > 0:
             model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
-    def scores(self, train: Split, test: Split, every: int) -> Callback:
+    def _scorer(self, train: Split, test: Split, every: int) -> Callback:
         """Scores with the data set's own classifier, of as many images as there are test images, 10,000 at most."""
         count = min(10000, len(test[0]))
         extractor = extractors.default(self.settings.data, test[0].shape[1:])

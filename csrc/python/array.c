@@ -20,7 +20,8 @@ int gmpy_array_setup(void) { return PyArray_ImportNumPyAPI(); }
 static int dtype_of(PyArrayObject *array, const char *what) {
     for (int dtype = GMPY_FLOAT32; dtype <= GMPY_FLOAT64; dtype++)
         if (PyArray_EquivTypenums(PyArray_TYPE(array), DTYPES[dtype].type)) return dtype;
-    PyErr_Format(PyExc_TypeError, "%s has dtype %S, expected float32, float64, uint8 or int64", what, PyArray_DESCR(array));
+    PyErr_Format(PyExc_TypeError, "%s has dtype %S, expected float32, float64, uint8 or int64", what,
+                 PyArray_DESCR(array));
     return -1;
 }
 

@@ -131,7 +131,8 @@ def as_images(x: Any, name: str) -> np.ndarray:
 def as_floats(images: np.ndarray) -> np.ndarray:
     """Checked images as float32 in [0, 1]."""
     floats: np.ndarray = images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
-    return np.clip(floats, 0, 1)
+    clipped: np.ndarray = np.clip(floats, 0, 1)
+    return clipped
 
 
 def fitted(images: np.ndarray, size: tuple[int, int], channels: int, method: str, name: str) -> np.ndarray:
@@ -160,10 +161,10 @@ def _joined(function: Function, images: np.ndarray, what: str) -> np.ndarray:
 def _classifier(name: str) -> Extractor:
     """One of the classifiers that come with the package."""
     network, digest = weights.load(name)
-    size, channels = network.input_shape[:2], network.input_shape[2]
+    height, width, channels = network.input_shape
 
     def fit(images: np.ndarray) -> np.ndarray:
-        return fitted(images, size, channels, "bilinear", name)
+        return fitted(images, (height, width), channels, "bilinear", name)
 
     return Extractor(
         name,
