@@ -4,6 +4,7 @@ from .training.callbacks import Callback, EarlyStopping, TimeLimit
 from .training.checkpoints import Checkpoint
 from .training.samples import Samples
 from .training.schedules import ConstantRate, CosineDecay, LinearDecay, ReduceOnPlateau, Schedule, StepDecay
+from .training.scores import Scores
 
 __all__ = [
     "Callback",
@@ -15,6 +16,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Samples",
     "Schedule",
+    "Scores",
     "StepDecay",
     "TimeLimit",
 ]

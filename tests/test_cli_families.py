@@ -56,7 +56,8 @@ class TestSizes:
         expected = model.evaluate(x_test)
         capsys.readouterr()
         assert call("evaluate", tmp_path) == 0
-        assert capsys.readouterr().out == "".join(f"test {name}: {value:.3f}\n" for name, value in expected.items())
+        losses = "".join(f"test {name}: {value:.3f}\n" for name, value in expected.items())
+        assert capsys.readouterr().out.startswith(losses)
 
     def test_a_size_that_is_not_the_models_is_refused(self, tmp_path, capsys):
         assert call("train", "gan-16", "--image-size", 32, "--out", tmp_path / "run") == 1
@@ -100,7 +101,8 @@ class TestGAN:
         assert call("evaluate", gan) == 0
         _, (x, y) = gm.datasets.load("strokes")
         expected = model.evaluate(gm.datasets.resize(x, 12), y)
-        assert capsys.readouterr().out == "".join(f"test {name}: {value:.3f}\n" for name, value in expected.items())
+        losses = "".join(f"test {name}: {value:.3f}\n" for name, value in expected.items())
+        assert capsys.readouterr().out.startswith(losses)
         assert call("info", gan) == 0
         assert "GAN, 2 epochs trained" in capsys.readouterr().out
 

@@ -169,6 +169,7 @@ static int core_exec(PyObject *module) {
     if (gmpy_array_setup() < 0) return -1;
     if (add_type(module, &gmpy_network_spec, &state->network_type) < 0) return -1;
     if (add_type(module, &gmpy_vae_spec, &state->vae_type) < 0) return -1;
+    if (PyModule_AddFunctions(module, gmpy_metrics_methods) < 0) return -1;
     if (add_type(module, &gmpy_gan_spec, &state->gan_type) < 0) return -1;
     return add_type(module, &gmpy_classifier_spec, &state->classifier_type);
 }
