@@ -12,15 +12,13 @@ import numpy as np
 
 from . import plot
 from .model import Model
+from .plot.curves import FEW_EPOCHS
 from .plot.figure import new_figure, save_figure
 from .training.history import History
 from .training.samples import classes_in_turn
 
 SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS = "samples.png", "losses.png", "latent.png", "reconstructions.png"
 FILES = (SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS)
-
-# Losses of fewer epochs are drawn step by step: so few points would show little of their course.
-FEW_EPOCHS = 5
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from .figure import PALETTE, axes_for
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Losses of fewer epochs are best drawn step by step: so few points would show little of their course.
+FEW_EPOCHS = 5
+
 # Columns of a history that are no losses, by the beginnings of their names.
 _OTHER = ("epoch", "seconds", "images_per_second", "learning_rate")
 # Well apart in colour and in grey.
