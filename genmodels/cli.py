@@ -21,7 +21,7 @@ import numpy as np
 
 import genmodels as gm
 
-from . import datasets, plot, run, settings, sweep, zoo
+from . import binarization, datasets, plot, run, settings, sweep, zoo
 from .training.samples import classes_in_turn
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
@@ -29,6 +29,7 @@ _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, Overfl
 _DEFAULTS = {
     **{"data": "strokes", "split": "train", "limit": None, "image_size": None, "latent_dim": None},
     **{"epochs": 10, "batch_size": 128, "seed": 0, "conditional": False},
+    "binarize": None,
 }
 
 # What `sweep` takes for settings not given: the study of three families at three image and latent sizes.
@@ -106,6 +107,12 @@ def _add_train(commands: Any) -> None:
         action="store_const",
         const=True,
         help="give the model the labels, to draw by class",
+    )
+    parser.add_argument(
+        "--binarize",
+        choices=binarization.CHOICES,
+        help="make images black and white: dynamic draws every pixel by its grey, anew in every epoch, fixed is white "
+        "above 1/2",
     )
     parser.add_argument(
         "--recipe", action="store_true", help="take what is not given from the model's published recipe"
@@ -228,6 +235,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
     _, (x, y) = datasets.load(data, root=arguments.data_root)
     images = run.resized(x[: arguments.limit], model.config["input_shape"][0])
+    asked = run.asked_of(arguments.model)
+    images = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
     _print_losses(model.evaluate(*run.inputs(model, images, y[: arguments.limit])))
     return 0
 

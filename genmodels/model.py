@@ -170,6 +170,7 @@ class Model:
         verbose: str = "auto",
         resume: bool = False,
         augmentation: Augmentation | None = None,
+        binarize: str | None = None,
     ) -> History:
         """Train for `epochs` more epochs and return the history of the model.
 
@@ -190,10 +191,14 @@ class Model:
                 or "auto": a bar where tqdm is installed and stderr is a terminal or a notebook, else "log".
             resume: finish the fit that was interrupted, with its epochs and batch size, in this model or in the one a
                 checkpoint was loaded from. The result has the bits of a fit never interrupted. `epochs` and
-                `batch_size` are left at their defaults or given as they were; x, y, validation_data and augmentation
-                are the same as then, and so are learning-rate schedules among the callbacks. A fit that was already
-                finished returns at once. Without resume an interrupted fit is given up.
+                `batch_size` are left at their defaults or given as they were; x, y, validation_data, augmentation and
+                binarize are the same as then, and so are learning-rate schedules among the callbacks. A fit that was
+                already finished returns at once. Without resume an interrupted fit is given up.
             augmentation: a `genmodels.Augmentation`: images are shifted and flipped on their way into a batch.
+            binarize: None, or how images are made black and white on their way into a batch, behind any augmentation:
+                "dynamic" draws every pixel anew in every epoch, with the probability of its grey, from the model's
+                seed; "fixed" is white above 1/2. Validation data are binarized in the same way, but once, so that
+                their losses do not jump: as `genmodels.datasets.binarize(x, binarize, seed=model.seed)`.
 
         Ctrl-C ends the fit after the step in hand: the history comes back with `interrupted` set, the half epoch is
         not in it, and `fit(resume=True)` goes on. A second Ctrl-C raises KeyboardInterrupt at once; that fit can
@@ -213,7 +218,8 @@ class Model:
         """
         from .training.loop import fit
 
-        return fit(self, x, y, epochs, batch_size, validation_data, callbacks, verbose, resume, augmentation)
+        options = (validation_data, callbacks, verbose, resume, augmentation, binarize)
+        return fit(self, x, y, epochs, batch_size, *options)
 
     def finish_training(self) -> None:
         """Called by a callback: end the fit with the epoch in hand, as if no more had been asked for. At the end of an

@@ -132,11 +132,13 @@ class Run:
         return Outcome(False, True, len(model.history), {}, [])
 
     def _data(self) -> tuple[Split, Split]:
-        """The images to train on (the first `limit`) and the test images, in the model's size, with their labels."""
+        """The images to train on (the first `limit`) and the test images, in the model's size and the latter black and
+        white where the former will be, with their labels."""
         train, test = datasets.load(self.settings.data, root=self.data_root)
         x, y = train if self.settings.split == "train" else datasets.join(train, test)
         side, limit = self.settings.image_size, self.settings.limit
-        return (resized(x[:limit], side), y[:limit]), (resized(test[0], side), test[1])
+        held_out = datasets.binarize(resized(test[0], side), self.settings.binarize, self.settings.seed)
+        return (resized(x[:limit], side), y[:limit]), (held_out, test[1])
 
     def _model(self, x: Images) -> Model:
         """The newest state on disk, or a fresh model that takes images of x's shape, and all classes if asked to."""
@@ -185,6 +187,7 @@ class Run:
         options: dict[str, Any] = {
             "batch_size": self.settings.batch_size,
             "validation_data": held_out,
+            "binarize": self.settings.binarize,
             "verbose": verbose,
         }
         if model.interrupted:
@@ -281,8 +284,13 @@ def find_model(path: Path) -> Path:
 
 def trained_on(path: Path) -> str | None:
     """The data set of the run whose folder, or a file in it, `path` is; None when there is no run."""
-    found = settings.read(path if path.is_dir() else path.parent)
+    found = asked_of(path)
     return found.data if found else None
+
+
+def asked_of(path: Path) -> Settings | None:
+    """The settings of the run whose folder, or a file in it, `path` is; None when there is no run."""
+    return settings.read(path if path.is_dir() else path.parent)
 
 
 def resized(x: Images, side: int) -> Images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ Kind = TypeVar("Kind")
 @dataclass(frozen=True)
 class Settings:
     """What decides a run's result: the model's name and sizes (latent_dim None: its own), whether it is given the
-    labels, the data set with the part of it to train on (the first `limit` images), and the recipe."""
+    labels, the data set with the part of it to train on (the first `limit` images), how its images are binarized (None:
+    not at all), and the recipe."""
 
     model: str
     data: str
@@ -32,6 +33,7 @@ class Settings:
     split: str = SPLITS[0]
     limit: int | None = None
     conditional: bool = False
+    binarize: str | None = None
 
 
 def read(folder: Path) -> Settings | None:
@@ -46,12 +48,13 @@ def write(folder: Path, settings: Settings) -> None:
 
 def read_file(path: Path, kind: type[Kind], owner: str) -> Kind | None:
     """The dataclass that `write_file` wrote, None where there is no file. ValueError for a damaged one, which is to
-    hold the settings of an `owner`."""
+    hold the settings of an `owner`; what it does not say is at its default."""
     if not path.exists():
         return None
     try:
         found = json.loads(path.read_bytes())
-        return kind(**{field.name: found[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+        said = [field.name for field in fields(kind) if field.name in found or field.default is MISSING]  # type: ignore[arg-type]
+        return kind(**{name: found[name] for name in said})
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} does not hold the settings of a {owner}: {error}") from None
 

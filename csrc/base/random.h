@@ -16,13 +16,15 @@ typedef struct gm_random {
 
 /* One stream a purpose; a network adds its layer index in the upper half: stream | (uint64_t)layer << 32. */
 typedef enum gm_stream {
-    GM_STREAM_INIT = 1,    /* initial weights */
-    GM_STREAM_DROPOUT = 2, /* dropout masks */
-    GM_STREAM_NOISE = 3,   /* latent noise while training */
-    GM_STREAM_SAMPLE = 4,  /* latent noise of sample() */
-    GM_STREAM_SHUFFLE = 5, /* order of the training images */
-    GM_STREAM_MIX = 6,     /* places between real and generated images */
-    GM_STREAM_AUGMENT = 7, /* their shifts and flips (genmodels/augmentation.py) */
+    GM_STREAM_INIT = 1,     /* initial weights */
+    GM_STREAM_DROPOUT = 2,  /* dropout masks */
+    GM_STREAM_NOISE = 3,    /* latent noise while training */
+    GM_STREAM_SAMPLE = 4,   /* latent noise of sample() */
+    GM_STREAM_SHUFFLE = 5,  /* order of the training images */
+    GM_STREAM_MIX = 6,      /* places between real and generated images */
+    GM_STREAM_AUGMENT = 7,  /* their shifts and flips (genmodels/augmentation.py) */
+    GM_STREAM_BINARIZE = 8, /* which of their pixels become white (genmodels/binarization.py) */
+    GM_STREAM_WEIGH = 9,    /* latent noise of importance sampling */
 } gm_stream;
 
 /* The bijection itself: out = Philox4x32-10(counter, key). */

@@ -62,9 +62,11 @@ void gm_activate_backward(gm_activation act, int64_t n, const float *y, const fl
 
 /* ---- Sums over everything ---- */
 
+typedef double (*loss_kernel)(int64_t n, const float *x, const float *t, float scale, float *dx);
+
 typedef struct loss_call {
     cut cut;
-    double (*kernel)(int64_t n, const float *x, const float *t, float scale, float *dx);
+    loss_kernel kernel;
     const float *x, *t;
     float scale;
     float *dx;
@@ -94,6 +96,33 @@ double gm_squared_error(int64_t n, const float *x, const float *t, float scale, 
     loss_call call = {.cut = cut_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
     call.kernel = gm_kernels_active()->squared_error;
     return run_loss(&call);
+}
+
+typedef struct loss_rows_call {
+    loss_kernel kernel;
+    int64_t n, start, repeat;
+    float *x;
+    const float *t;
+    double *sums;
+} loss_rows_call;
+
+static void loss_row(void *context, int64_t index) {
+    const loss_rows_call *call = context;
+    float *x = call->x + index * call->n;
+    const float *t = call->t + (call->start + index) / call->repeat * call->n;
+    call->sums[index] = call->kernel(call->n, x, t, 1.0f, x);
+}
+
+void gm_cross_entropy_rows(int64_t N, int64_t n, float *x, const float *t, int64_t start, int64_t repeat,
+                           double *sums) {
+    loss_rows_call call = {gm_kernels_active()->cross_entropy, n, start, repeat, x, t, sums};
+    gm_parallel_for(N, loss_row, &call);
+}
+
+void gm_squared_error_rows(int64_t N, int64_t n, float *x, const float *t, int64_t start, int64_t repeat,
+                           double *sums) {
+    loss_rows_call call = {gm_kernels_active()->squared_error, n, start, repeat, x, t, sums};
+    gm_parallel_for(N, loss_row, &call);
 }
 
 typedef struct peak_call {

@@ -14,6 +14,11 @@ void gm_activate_backward(gm_activation act, int64_t n, const float *y, const fl
 double gm_cross_entropy(int64_t n, const float *x, const float *t, float scale, float *dx);
 double gm_squared_error(int64_t n, const float *x, const float *t, float scale, float *dx);
 
+/* The same for each of N rows of n elements: sums (N). Row i of x, which becomes the derivative, is held against row
+ * (start + i) / repeat of t. */
+void gm_cross_entropy_rows(int64_t N, int64_t n, float *x, const float *t, int64_t start, int64_t repeat, double *sums);
+void gm_squared_error_rows(int64_t N, int64_t n, float *x, const float *t, int64_t start, int64_t repeat, double *sums);
+
 /* The largest |x|; infinity when one is not finite. */
 float gm_peak(int64_t n, const float *x);
 

@@ -27,9 +27,9 @@ enum { GM_DROPOUT_GROUP = 256 };
     X(void, activate, (gm_activation act, int64_t n, const float *x, float *y))                                          \
     /* dx[i] = dy[i] * act'(.) from the activation's output y; dx may be dy. */                                          \
     X(void, activate_backward, (gm_activation act, int64_t n, const float *y, const float *dy, float *dx))               \
-    /* Sum of the cross-entropies of logits x and targets t; dx[i] = scale * derivative. */                              \
+    /* Sum of the cross-entropies of logits x and targets t; dx[i] = scale * derivative; dx may be x. */                 \
     X(double, cross_entropy, (int64_t n, const float *x, const float *t, float scale, float *dx))                        \
-    /* Sum of (x - t)^2; dx[i] = scale * derivative. */                                                                  \
+    /* Sum of (x - t)^2; dx[i] = scale * derivative; dx may be x. */                                                     \
     X(double, squared_error, (int64_t n, const float *x, const float *t, float scale, float *dx))                        \
     /* y[i] = scale * x[i] + shift, held to [0, 1]; y may be x. */                                                       \
     X(void, clamp_to_unit, (int64_t n, const float *x, float scale, float shift, float *y))                              \

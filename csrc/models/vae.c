@@ -259,6 +259,48 @@ gm_status gm_vae_evaluate(gm_vae *vae, const gm_images *x, const int64_t *labels
     return GM_OK;
 }
 
+/* ---- Importance weights ---- */
+
+/* Rows start..start+N-1 of the draws of some images; target (images, image), labels (images). */
+static void weigh_piece(gm_vae *vae, const gm_latent_draws *draws, int64_t start, int64_t N, const float *target,
+                        const int64_t *labels, double *log_weights) {
+    const gm_vae_config *config = &vae->config;
+    bool logits = config->reconstruction == GM_BCE;
+    float *z = gm_network_input(vae->network[DECODER]);
+    int64_t row_labels[PIECE] = {0};
+    double losses[PIECE], constant = logits ? 0 : 0.5 * log(acos(-1)) * (double)vae->image_size;
+    for (int64_t n = 0; labels && n < N; n++) row_labels[n] = labels[(start + n) / draws->D];
+    gm_latent_draw(draws, start, N, z, config->latent_dim + config->num_classes, log_weights);
+    place_labels(vae, N, row_labels);
+    float *drawn = gm_network_forward(vae->network[DECODER], N, z, logits ? GM_NO_LAST_ACT : 0);
+    (logits ? gm_cross_entropy_rows : gm_squared_error_rows)(N, vae->image_size, drawn, target, start, draws->D,
+                                                             losses);
+    for (int64_t n = 0; n < N; n++) log_weights[n] -= losses[n] + constant;
+}
+
+gm_status gm_vae_log_weights(gm_vae *vae, const gm_images *x, const int64_t *labels, const gm_vae_draws *draws,
+                             double *log_weights, gm_error *error) {
+    const uint64_t most_images = (uint64_t)1 << 32, most_draws = (uint64_t)1 << 40;
+    int64_t D = draws->count;
+    GM_TRY(check_batch(vae, x, labels, error));
+    GM_REQUIRE(D >= 1, error, GM_VALUE_ERROR, "VAE: %" PRId64 " draws, at least 1 is needed", D);
+    GM_REQUIRE(draws->first_image <= most_images - (uint64_t)x->N && draws->first_draw <= most_draws - (uint64_t)D,
+               error, GM_OVERFLOW_ERROR, "VAE: more than 2^32 images or 2^40 draws");
+    GM_TRY(gm_vae_reserve(vae, PIECE, error));
+    for (int64_t first = 0; first < x->N; first += PIECE) {
+        int64_t images = x->N - first < PIECE ? x->N - first : PIECE, rows = images * D;
+        const float *h = encode_piece(vae, x, first, images, labels, 0), *target = target_of(vae, x, first, images);
+        gm_latent_draws piece = {vae->config.latent_dim, D, h, draws->seed, draws->first_image + (uint64_t)first,
+                                 draws->first_draw};
+        for (int64_t start = 0; start < rows; start += PIECE)
+            weigh_piece(vae, &piece, start, rows - start < PIECE ? rows - start : PIECE, target,
+                        labels ? labels + first : NULL, log_weights + first * D + start);
+    }
+    return GM_OK;
+}
+
+/* ---- Codes and images ---- */
+
 gm_status gm_vae_encode(gm_vae *vae, const gm_images *x, const int64_t *labels, float *mean, float *logvar,
                         gm_error *error) {
     int64_t L = vae->config.latent_dim;

@@ -54,6 +54,19 @@ gm_status gm_vae_encode(gm_vae *vae, const gm_images *x, const int64_t *labels, 
 /* z (N, latent) -> images (N, H, W, C) in [0, 1]. */
 gm_status gm_vae_decode(gm_vae *vae, int64_t N, const float *z, const int64_t *labels, float *images, gm_error *error);
 
+/* Which draws of each image's Gaussian to weigh: numbers first_draw..first_draw+count-1. The noise is a function of the
+ * seed, of the image's number, first_image + its place in x, and of the draw's. */
+typedef struct gm_vae_draws {
+    uint64_t seed, first_image, first_draw; /* first_image + x's N <= 2^32, first_draw + count <= 2^40 */
+    int64_t count;                          /* >= 1 */
+} gm_vae_draws;
+
+/* log_weights (N, count): log p(x | z) + log p(z) - log q(z | x) of every draw z, in nats, in inference mode. p(x | z) is
+ * Bernoulli for bce, from the decoder's logits; for mse Gaussian of variance 1/2 in the decoder's range. The logarithm
+ * of the weights' mean estimates log p(x) (Burda, Grosse, Salakhutdinov 2016). */
+gm_status gm_vae_log_weights(gm_vae *vae, const gm_images *x, const int64_t *labels, const gm_vae_draws *draws,
+                             double *log_weights, gm_error *error);
+
 /* Prior noise (N, latent): from `seed` alone, or (seed NULL) from the model's own sampling stream, which advances. */
 void gm_vae_prior(gm_vae *vae, int64_t N, const uint64_t *seed, float *z);
 

@@ -11,7 +11,8 @@ static const struct {
     const char *name;
 } DTYPES[] = {[GMPY_FLOAT32] = {NPY_FLOAT32, "float32"},
               [GMPY_UINT8] = {NPY_UINT8, "uint8"},
-              [GMPY_INT64] = {NPY_INT64, "int64"}};
+              [GMPY_INT64] = {NPY_INT64, "int64"},
+              [GMPY_FLOAT64] = {NPY_FLOAT64, "float64"}};
 
 int gmpy_array_setup(void) { return PyArray_ImportNumPyAPI(); }
 

@@ -6,7 +6,8 @@
 
 #include "base/shape.h"
 
-typedef enum gmpy_dtype { GMPY_FLOAT32, GMPY_UINT8, GMPY_INT64 } gmpy_dtype;
+/* float64 is for results alone: no function reads it. */
+typedef enum gmpy_dtype { GMPY_FLOAT32, GMPY_UINT8, GMPY_INT64, GMPY_FLOAT64 } gmpy_dtype;
 
 /* A batch axis and the sample's. */
 enum { GMPY_MAX_RANK = GM_MAX_RANK + 1 };
@@ -33,7 +34,7 @@ int gmpy_batch_check(const gmpy_array *array, const gm_shape *shape, const char 
 /* A fresh, uninitialised array (N, shape...); *data points at its values. */
 PyObject *gmpy_batch_new(int64_t N, const gm_shape *shape, float **data);
 
-/* A fresh array (n) of float32 or int64. */
+/* A fresh array (n). */
 PyObject *gmpy_vector_new(gmpy_dtype dtype, int64_t n, void **data);
 
 /* A writable float32 view (shape) of memory that `owner` keeps alive: the view holds a reference to it. */

@@ -44,9 +44,11 @@ static PyObject *core_permutation(PyObject *module, PyObject *args) {
 static PyObject *draw(PyObject *args, const char *format, void (*fill)(gm_random *, int64_t, float *)) {
     PyObject *seed_object, *stream_object;
     long long n;
+    unsigned long long offset = 0;
     void *values = NULL;
-    if (!PyArg_ParseTuple(args, format, &PyLong_Type, &seed_object, &PyLong_Type, &stream_object, &n)) return NULL;
-    gm_random random = {0};
+    if (!PyArg_ParseTuple(args, format, &PyLong_Type, &seed_object, &PyLong_Type, &stream_object, &n, &offset))
+        return NULL;
+    gm_random random = {.offset = offset};
     random.seed = PyLong_AsUnsignedLongLong(seed_object);
     if (PyErr_Occurred()) return NULL;
     random.stream = PyLong_AsUnsignedLongLong(stream_object);
@@ -57,18 +59,20 @@ static PyObject *draw(PyObject *args, const char *format, void (*fill)(gm_random
     Py_END_ALLOW_THREADS return array;
 }
 
-PyDoc_STRVAR(normal_doc, "normal($module, seed, stream, n, /)\n--\n\nStandard normal numbers: float32 (n).");
+PyDoc_STRVAR(normal_doc, "normal($module, seed, stream, n, offset=0, /)\n--\n\n"
+                         "Standard normal numbers: float32 (n), behind the first `offset` blocks of four.");
 
 static PyObject *core_normal(PyObject *module, PyObject *args) {
     (void)module;
-    return draw(args, "O!O!L:normal", gm_random_normal);
+    return draw(args, "O!O!L|K:normal", gm_random_normal);
 }
 
-PyDoc_STRVAR(uniform_doc, "uniform($module, seed, stream, n, /)\n--\n\nUniform numbers in [0, 1): float32 (n).");
+PyDoc_STRVAR(uniform_doc, "uniform($module, seed, stream, n, offset=0, /)\n--\n\n"
+                          "Uniform numbers in [0, 1): float32 (n), behind the first `offset` blocks of four.");
 
 static PyObject *core_uniform(PyObject *module, PyObject *args) {
     (void)module;
-    return draw(args, "O!O!L:uniform", gm_random_uniform);
+    return draw(args, "O!O!L|K:uniform", gm_random_uniform);
 }
 
 /* --- threads and processor ---------------------------------------------------------------------------------------- */

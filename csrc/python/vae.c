@@ -131,6 +131,33 @@ static PyObject *vae_evaluate(gmpy_vae *self, PyObject *args) {
     return losses_tuple(status, &losses, &error);
 }
 
+PyDoc_STRVAR(log_weights_doc,
+             "log_weights($self, x, labels, place, draws, /)\n--\n\n"
+             "Logarithms of the importance weights of `draws` codes of each image: float64 (N * draws). place: (seed, "
+             "number of the first image, number of the first draw).");
+
+static PyObject *vae_log_weights(gmpy_vae *self, PyObject *args) {
+    PyObject *x, *y, *counters;
+    gm_images images;
+    const int64_t *labels;
+    uint64_t place[3];
+    long long count;
+    int64_t size;
+    void *values = NULL;
+    if (!PyArg_ParseTuple(args, "OOO!L:log_weights", &x, &y, &PyTuple_Type, &counters, &count)) return NULL;
+    if (images_and_labels(self, x, y, &images, &labels) < 0 || gmpy_counters_read(counters, 3, place) < 0) return NULL;
+    const gm_vae_draws draws = {place[0], place[1], place[2], count};
+    gm_error error = {GM_OK, ""};
+    gm_status status = gm_size_multiply(images.N, count, &size, "importance weights", &error);
+    if (status != GM_OK) return gmpy_raise(&error);
+    PyObject *weights = gmpy_vector_new(GMPY_FLOAT64, size, &values);
+    if (weights == NULL) return NULL;
+    GMPY_COMPUTE(&self->model, status = gm_vae_log_weights(self->core, &images, labels, &draws, values, &error));
+    if (status == GM_OK) return weights;
+    Py_DECREF(weights);
+    return gmpy_raise(&error);
+}
+
 PyDoc_STRVAR(encode_doc, "encode($self, x, labels, /)\n--\n\n-> (mean, logvar), both (N, latent_dim) float32.");
 
 static PyObject *vae_encode(gmpy_vae *self, PyObject *args) {
@@ -221,6 +248,7 @@ static int set_streams(gmpy_vae *self, PyObject *value, void *unused) {
 static PyMethodDef vae_methods[] = {
     {"train_step", (PyCFunction)vae_train_step, METH_VARARGS, train_step_doc},
     {"evaluate", (PyCFunction)vae_evaluate, METH_VARARGS, evaluate_doc},
+    {"log_weights", (PyCFunction)vae_log_weights, METH_VARARGS, log_weights_doc},
     {"encode", (PyCFunction)vae_encode, METH_VARARGS, encode_doc},
     {"decode", (PyCFunction)vae_decode, METH_VARARGS, decode_doc},
     {"prior", (PyCFunction)vae_prior, METH_VARARGS, prior_doc},

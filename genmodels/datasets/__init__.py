@@ -3,6 +3,7 @@
 >>> (x_train, y_train), (x_test, y_test) = load("mnist")  # doctest: +SKIP
 >>> x, y = join(*load("mnist"))  # train and test together  # doctest: +SKIP
 >>> x = resize(x, 32)  # doctest: +SKIP
+>>> x = binarize(x, "dynamic", seed=0)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from .._files import replacing
+from ..binarization import binarize
 from . import cache, idx, reading, search, strokes
 from .reading import Split
 from .resizing import resize
 from .sources import SOURCES, STROKES, Source
 
-__all__ = ["info", "join", "load", "names", "resize", "strokes"]
+__all__ = ["binarize", "info", "join", "load", "names", "resize", "strokes"]
 
 
 def load(

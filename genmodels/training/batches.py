@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import _core
+from .. import _core, binarization
 from .position import Position
 
 
@@ -22,6 +22,7 @@ class Batches:
         self._sets = place.critic_steps
         order = _core.permutation(seed, epoch, place.images)
         self._order = np.resize(order, -(-place.images // self._sets) * self._sets)  # goes round
+        self._binarize, self._seed, self._epoch = place.binarize, seed, epoch
         self._augmentation = place.augmentation
         if self._augmentation is not None:
             self._draws = self._augmentation._draws(seed, epoch, len(self._order))
@@ -37,6 +38,8 @@ class Batches:
         np.take(self._x, indices, axis=0, out=images, mode="clip")  # "raise" would go through a copy
         if self._augmentation is not None:
             self._augmentation._apply(images, self._draws[start : start + len(indices)])
+        if self._binarize is not None:
+            binarization.apply(images, self._binarize, self._seed, self._epoch, start)
         labels = None if self._y is None else self._y[indices]
         if self._sets == 1:
             return images, labels

@@ -2,8 +2,9 @@
 
 A fit is a walk of `Position` through epochs and steps. The position lives in the model and is moved only between
 steps, together with the history, so that a model saved at any moment a callback can see holds everything needed to go
-on: `fit(resume=True)` enters the same loop at the same place. The order of the images and their augmentation are pure
-functions of the model's seed and the number of whole epochs in its history; nothing of them has to be saved.
+on: `fit(resume=True)` enters the same loop at the same place. The order of the images, their augmentation and their
+binarization are pure functions of the model's seed and the number of whole epochs in its history; nothing of them has
+to be saved.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from .. import binarization
 from ..augmentation import Augmentation
 from ..model import CollapseWarning
 from .batches import Batches
@@ -50,6 +52,7 @@ def fit(
     verbose: str = "auto",
     resume: bool = False,
     augmentation: Augmentation | None = None,
+    binarize: str | None = None,
 ) -> History:
     """See `genmodels.model.Model.fit`."""
     epochs = check.integer(epochs, "epochs", 1)
@@ -59,8 +62,11 @@ def fit(
     watchers = [*_check_callbacks(callbacks), report]
     data, validation = _check(model, x, y), _check_validation(model, validation_data)
     _check_augmentation(augmentation, data[0])
+    binarize = binarization.check_choice(binarize)
     images, digest = len(data[0]), fingerprint(*data, *(validation or ()))
-    position = Position(epochs, batch_size, images, digest, model.critic_steps, augmentation)
+    position = Position(epochs, batch_size, images, digest, model.critic_steps, augmentation, binarize=binarize)
+    if validation is not None and binarize is not None:
+        validation = binarization.binarize(validation[0], binarize, model.seed), validation[1]
     if not model._fitting.acquire(blocking=False):
         raise ValueError("this model is in a fit already, in another thread or around this callback")
     try:
@@ -134,6 +140,10 @@ def _resumed(position: Position | None, asked: Position) -> Position:
         raise ValueError(
             f"resume=True: the interrupted fit had augmentation={position.augmentation}, "
             f"got augmentation={asked.augmentation}"
+        )
+    if asked.binarize != position.binarize:
+        raise ValueError(
+            f"resume=True: the interrupted fit had binarize={position.binarize!r}, got binarize={asked.binarize!r}"
         )
     if (asked.images, asked.fingerprint) != (position.images, position.fingerprint):
         raise ValueError(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..augmentation import Augmentation
+from ..binarization import CHOICES
 
 
 @dataclasses.dataclass
@@ -18,9 +19,9 @@ class Position:
     """The place of a fit in its data order, kept up to date between steps.
 
     What was asked for: `epochs` passes over `images` images, `critic_steps` batches of `batch_size` a step, on the
-    data of `fingerprint`, which `augmentation` changes on the way. What is done: `epoch` whole epochs and `step` steps
-    of the next, whose losses, each weighted by its images, add up to `sums`, in `seconds`. An `ended` fit closes the
-    epoch it is in and begins no other.
+    data of `fingerprint`, which `augmentation` and `binarize` change on the way. What is done: `epoch` whole epochs and
+    `step` steps of the next, whose losses, each weighted by its images, add up to `sums`, in `seconds`. An `ended` fit
+    closes the epoch it is in and begins no other.
     """
 
     epochs: int
@@ -34,6 +35,7 @@ class Position:
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     ended: bool = False
+    binarize: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -86,12 +88,14 @@ def _check_fields(values: Mapping[str, Any]) -> None:
     for name, kind in kinds.items():
         if not isinstance(values[name], kind):
             raise ValueError(f"place in the fit: {name} of a wrong type: {str(values[name])[:80]!r}")
+    if values["binarize"] not in (None, *CHOICES):
+        raise ValueError(f"place in the fit: binarize is {str(values['binarize'])[:80]!r}")
     numbers = [values["seconds"], *values["sums"].values()]
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
         raise ValueError("place in the fit: seconds and sums must be finite numbers")
 
 
-_NEWER_FIELDS = {"critic_steps": 1, "augmentation": None, "ended": False}
+_NEWER_FIELDS = {"critic_steps": 1, "augmentation": None, "ended": False, "binarize": None}
 """What fits were before there were these fields, for files of that time."""
 
 
