@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="genmodels", description="Train and study small generative image models.")
     parser.add_argument("--version", action="version", version=f"genmodels {gm.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_train, _add_sample, _add_evaluate, _add_info, _add_sweep):
+    for add in (_add_train, _add_sample, _add_evaluate, _add_report, _add_info, _add_sweep):
         add(commands)
     return parser
 
@@ -155,6 +155,15 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
 
 
+def _add_report(commands: Any) -> None:
+    parser = _add(commands, "report", _report, "write one page with the scores and all pictures of runs")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the data sets lie")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: report.html, in the folder of a lone run or else here"
+    )
+
+
 def _add_info(commands: Any) -> None:
     parser = _add(commands, "info", _info, "print version, CPU, kernels and threads, or what a model file holds")
     parser.add_argument("model", type=Path, nargs="?", metavar="RUN_OR_FILE")
@@ -238,6 +247,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     asked = run.asked_of(arguments.model)
     images = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
     _print_losses(model.evaluate(*run.inputs(model, images, y[: arguments.limit])))
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    _set_threads(arguments.threads)
+    print(f"report: {plot.report(*arguments.runs, out=arguments.out, data_root=arguments.data_root)}")
     return 0
 
 

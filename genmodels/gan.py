@@ -11,7 +11,7 @@ from . import _core
 from . import _validate as check
 from .latent_model import LatentModel, as_optimizer, named_network
 from .layers import Layer
-from .network import as_layers
+from .network import Network, as_layers
 from .optimizers import Adam, Optimizer
 
 __all__ = ["GAN"]
@@ -269,6 +269,9 @@ class GAN(LatentModel):
 
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         return self._core.generate(codes, classes)
+
+    def _drawing_network(self) -> Network:
+        return self._average or self.networks["generator"]
 
     # ---- saving -----------------------------------------------------------------------------------
 

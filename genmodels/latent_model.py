@@ -45,6 +45,20 @@ class LatentModel(Model):
         """The images (N, H, W, C), float32 in [0, 1], of codes (N, latent_dim) float32."""
         raise NotImplementedError
 
+    def _drawing_network(self) -> Network:
+        """The network that makes images of codes followed by one-hot labels."""
+        raise NotImplementedError
+
+    def _render_mixture(self, codes: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+        """The images of codes (N, latent_dim) under a mixture of classes (N, num_classes) in place of one label each,
+        which is what lies between two classes."""
+        network = self._drawing_network()
+        drawn = network.forward(np.concatenate([codes, mixture], axis=1).astype(np.float32))
+        if isinstance(network.layers[-1], layers.Tanh):
+            drawn = (drawn + 1) / 2
+        images: np.ndarray = np.clip(drawn, 0, 1)
+        return images
+
     def sample(self, n: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
         """n new images (n, H, W, C), float32 in [0, 1], of codes drawn from the standard normal distribution.
 

@@ -42,26 +42,33 @@ th:first-child, td:first-child {{ text-align: left; }}
 """
 
 
-def write_report(
-    path: str | os.PathLike[str],
-    title: str,
-    pictures: Mapping[str, Path],
+def write_report(path: str | os.PathLike[str], title: str, pictures: Mapping[str, Path], **parts: Any) -> None:
+    """Writes the page about one run: its pictures by caption (PNG files, embedded) and `run_parts`. Raises OSError when
+    a picture cannot be read or the page cannot be written."""
+    write_page(path, title, run_parts({caption: file.read_bytes() for caption, file in pictures.items()}, **parts))
+
+
+def run_parts(
+    pictures: Mapping[str, bytes],
     settings: Mapping[str, Any],
     test: Mapping[str, float],
     epochs: Mapping[str, Sequence[float]],
     summary: str,
     warnings: Sequence[str] = (),
-) -> None:
-    """Writes the page: pictures by caption (PNG files, embedded), the warnings, the test losses, the table of epochs,
-    the settings and the model's summary. Raises OSError when a picture cannot be read or the page cannot be written."""
-    parts = [figure(caption, file.read_bytes()) for caption, file in pictures.items()]
+    level: int = 2,
+) -> list[str]:
+    """What a page says of a run, under headings of the level: pictures by caption (PNG or GIF), the warnings, the test
+    losses (none: no such part), the table of epochs, the settings and the model's summary."""
+    parts = [figure(caption, picture) for caption, picture in pictures.items()]
     if warnings:
-        parts += ["<h2>Warnings</h2>", *(f"<p>{escape(warning)}</p>" for warning in warnings)]
-    parts += ["<h2>Test losses</h2>", table(("term", "value"), ((label(name), number(v)) for name, v in test.items()))]
-    parts += ["<h2>Epochs</h2>", _epoch_table(epochs)]
-    parts += ["<h2>Settings</h2>", table(("setting", "value"), settings.items())]
-    parts += ["<h2>Model</h2>", f"<pre>{escape(summary)}</pre>"]
-    write_page(path, title, parts)
+        parts += [heading(level, "Warnings"), *(paragraph(warning) for warning in warnings)]
+    if test:
+        rows = ((label(name), number(value)) for name, value in test.items())
+        parts += [heading(level, "Test losses"), table(("term", "value"), rows)]
+    parts += [heading(level, "Epochs"), _epoch_table(epochs)]
+    parts += [heading(level, "Settings"), table(("setting", "value"), settings.items())]
+    parts += [heading(level, "Model"), f"<pre>{escape(summary)}</pre>"]
+    return parts
 
 
 def write_page(path: str | os.PathLike[str], title: str, parts: Iterable[str]) -> None:
@@ -76,10 +83,26 @@ def table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
 
 
-def figure(caption: str, png: bytes) -> str:
-    """A PNG picture with its caption below."""
-    data, text = base64.b64encode(png).decode("ascii"), escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+def figure(caption: str, picture: bytes) -> str:
+    """A picture, PNG or GIF, with its caption below."""
+    data, text = base64.b64encode(picture).decode("ascii"), escape(caption)
+    kind = "gif" if picture.startswith(b"GIF8") else "png"
+    return f'<figure><img alt="{text}" src="data:image/{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def row(figures: Iterable[str]) -> str:
+    """Figures side by side, small."""
+    return f'<div class="row">{"".join(figures)}</div>'
+
+
+def heading(level: int, text: str) -> str:
+    """A heading, of level 2 for the largest below the title."""
+    return f"<h{level}>{escape(text)}</h{level}>"
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{escape(text)}</p>"
 
 
 def number(value: float) -> str:

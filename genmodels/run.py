@@ -115,7 +115,7 @@ class Run:
         FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
         """
         deadline = None if budget is None else time.monotonic() + budget
-        train, test = self._data()
+        train, test = self.data()
         model = self._model(train[0])
         self._prepare_folder()
         watchers = [*self._callbacks(model, checkpoint_every, samples_every, keep), *callbacks]
@@ -131,7 +131,7 @@ class Run:
             return Outcome(self._complete(model), False, len(model.history), scores, missing)
         return Outcome(False, True, len(model.history), {}, [])
 
-    def _data(self) -> tuple[Split, Split]:
+    def data(self) -> tuple[Split, Split]:
         """The images to train on (the first `limit`) and the test images, in the model's size and the latter black and
         white where the former will be, with their labels."""
         train, test = datasets.load(self.settings.data, root=self.data_root)
@@ -230,13 +230,23 @@ class Run:
             self.folder / REPORT,
             title=f"{self.settings.model} on {self.settings.data}",
             pictures={caption: self.folder / name for name, caption in drawn.items()},
-            settings={**asdict(self.settings), "epochs trained": len(model.history), "steps": len(model.history.steps)},
             test=scores,
-            epochs={name: model.history[name] for name in model.history},
-            summary=model.summary(),
-            warnings=_lines(self.folder / WARNINGS),
+            **self.told(model),
         )
         return scores, missing
+
+    def told(self, model: Model) -> dict[str, Any]:
+        """What the report says of the run besides pictures and test losses: arguments of `report.run_parts`."""
+        return {
+            "settings": {
+                **asdict(self.settings),
+                "epochs trained": len(model.history),
+                "steps": len(model.history.steps),
+            },
+            "epochs": {name: model.history[name] for name in model.history},
+            "summary": model.summary(),
+            "warnings": lines(self.folder / WARNINGS),
+        }
 
 
 class _HistoryFile(Callback):
@@ -256,14 +266,15 @@ class _WarningsFile(Callback):
         self.path = path
 
     def on_epoch_end(self, model: Model, epoch: int, losses: Mapping[str, float]) -> None:
-        noted = _lines(self.path)
+        noted = lines(self.path)
         found = [line for line in (f"epoch {epoch}: {text}" for text in model._symptoms(losses)) if line not in noted]
         if found:  # an epoch that is trained again after a kill is noted once
             with replacing(self.path) as file:
                 file.write("".join(f"{line}\n" for line in [*noted, *found]).encode())
 
 
-def _lines(path: Path) -> list[str]:
+def lines(path: Path) -> list[str]:
+    """The lines of a text file, none where it is not there."""
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
@@ -280,6 +291,12 @@ def find_model(path: Path) -> Path:
         if (path / name).exists():
             return path / name
     raise FileNotFoundError(f"{path} holds neither {MODEL} nor {CHECKPOINT}")
+
+
+def kept(folder: Path) -> dict[int, Path]:
+    """The checkpoints that the run in the folder kept on its way, by the number of epochs before them, sorted."""
+    matches = [(re.fullmatch(r"checkpoint-(\d+)\.safetensors", path.name), path) for path in (folder / KEPT).glob("*")]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
 def trained_on(path: Path) -> str | None:

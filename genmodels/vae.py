@@ -144,6 +144,9 @@ class VAE(LatentModel):
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         return self._core.decode(codes, classes)
 
+    def _drawing_network(self) -> Network:
+        return self.networks["decoder"]
+
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray:
         """Images (N, H, W, C) there and back through the mean of their codes: (N, H, W, C), float32 in [0, 1]."""
         images, classes = self._batch(x, labels)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _validate as check
 from .figure import PALETTE, axes_for
+from .scores import COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 FEW_EPOCHS = 5
 
 # Columns of a history that are no losses, by the beginnings of their names.
-_OTHER = ("epoch", "seconds", "images_per_second", "learning_rate")
-# Well apart in colour and in grey.
+_OTHER = ("epoch", "seconds", "images_per_second", "learning_rate", "fd_")
+# Well apart in colour and in grey, and each with a marker of its own.
 _COLOURS = (PALETTE[0], PALETTE[5], PALETTE[8], PALETTE[3], PALETTE[7], PALETTE[6])
+_MARKERS = "os^DvP"
 
 # What the terms are called, and what the axis of such terms is.
 _TERMS = {
@@ -55,7 +57,7 @@ def history(h: Any, ax: Axes | None = None, keys: Sequence[str] | None = None, b
     table = getattr(h, "steps", h) if by == "step" else h
     names = list(table.keys())
     if keys is None:
-        keys = [name for name in names if not name.startswith((*_OTHER, "val_"))]
+        keys = [name for name in names if name not in COLUMNS and not name.startswith((*_OTHER, "val_"))]
     unknown = [key for key in keys if key not in names]
     if unknown:
         raise ValueError(f"the history has no {unknown[0]!r}; it has {', '.join(names)}")
@@ -63,10 +65,10 @@ def history(h: Any, ax: Axes | None = None, keys: Sequence[str] | None = None, b
         raise ValueError(f"the history holds no {by} yet: nothing to draw")
     ax = axes_for(ax, (7, 4.5))
     for number, key in enumerate(keys):
-        colour = _COLOURS[number % len(_COLOURS)]
+        number %= len(_COLOURS)
         for name, style in ((key, "-"), (f"val_{key}", "--")):
             if name in names:
-                _curve(ax, name, np.asarray(table[name], float), colour, style, by)
+                _curve(ax, name, np.asarray(table[name], float), number, style, by)
     _finish(ax, keys, by)
     return ax
 
@@ -83,15 +85,18 @@ def _term(name: str) -> tuple[str, str]:
     return _TERMS.get(term, (text, text))
 
 
-def _curve(ax: Axes, name: str, y: np.ndarray, colour: str, style: str, by: str) -> None:
-    """One line, or for many steps two; a single point would be invisible without its marker."""
+def _curve(ax: Axes, name: str, y: np.ndarray, number: int, style: str, by: str) -> None:
+    """One line with about ten markers, or for many steps two."""
     x = np.arange(1, len(y) + 1)
-    marker = "o" if len(y) < 15 else ""
+    colour = _COLOURS[number]
+    marks: dict[str, Any] = {"marker": _MARKERS[number], "markersize": 3.5, "markevery": max(1, len(y) // 10)}
     if by == "epoch" or len(y) <= _FEW_STEPS:
-        ax.plot(x, y, style, color=colour, marker=marker, markersize=3, label=label(name), gid=name)
+        ax.plot(x, y, style, color=colour, label=label(name), gid=name, **marks)
         return
     ax.plot(x, y, style, color=colour, linewidth=0.5, alpha=0.35, gid=name)
-    ax.plot(x, _running_mean(y, len(y) // _SMOOTHING), style, color=colour, label=label(name), gid=f"{name}:mean")
+    ax.plot(
+        x, _running_mean(y, len(y) // _SMOOTHING), style, color=colour, label=label(name), gid=f"{name}:mean", **marks
+    )
 
 
 def _running_mean(y: np.ndarray, width: int) -> np.ndarray:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._files import replacing
 
@@ -50,6 +53,24 @@ def axes_for(ax: Axes | None, size: tuple[float, float]) -> Axes:
     if not hasattr(ax, "imshow"):
         raise TypeError(f"ax must be a matplotlib Axes, not {type(ax).__name__}")
     return ax
+
+
+def axes_row(axes: Sequence[Axes] | None, count: int, panel: tuple[float, float]) -> list[Axes]:
+    """`axes` themselves, `count` of them in any array, or those of a new pyplot figure: panels of `panel` inches side
+    by side. ValueError for another number of them."""
+    require_matplotlib()
+    if axes is None:
+        from matplotlib import pyplot
+
+        size = (panel[0] * count, panel[1])
+        return list(pyplot.subplots(1, count, figsize=size, layout="constrained", squeeze=False)[1][0])
+    given: list[Any] = [axes] if hasattr(axes, "imshow") else list(np.ravel(np.asarray(axes, dtype=object)))
+    wrong = [ax for ax in given if not hasattr(ax, "imshow")]
+    if wrong:
+        raise TypeError(f"axes must be matplotlib Axes, not {type(wrong[0]).__name__}")
+    if len(given) != count:
+        raise ValueError(f"axes are {len(given)}, must be {count}: one a panel")
+    return given
 
 
 def require_vae(vae: Any, method: str) -> None:

@@ -26,7 +26,7 @@ def image_grid(x: ArrayLike, rows: int = 5, columns: int | None = None, ax: Axes
     The drawn array is `ax.images[-1].get_array()`. Raises ValueError or TypeError for what is not images.
     """
     picture = tile(x, rows, columns, gap)
-    return show_picture(picture, axes_for(ax, _size(picture)))
+    return show_picture(picture, axes_for(ax, picture_inches(picture)))
 
 
 def reconstructions(
@@ -43,7 +43,7 @@ def reconstructions(
     original = as_images(given)
     made = vae.reconstruct(given) if labels is None else vae.reconstruct(given, np.atleast_1d(labels)[:count])
     picture = tile(np.concatenate([original, as_images(made)]), 2, len(original))
-    ax = show_picture(picture, axes_for(ax, _size(picture)))
+    ax = show_picture(picture, axes_for(ax, picture_inches(picture)))
     height = picture.shape[0]
     ax.set_yticks([height / 4, 3 * height / 4], ["original", "reconstruction"])
     ax.tick_params(axis="y", length=0)
@@ -63,10 +63,15 @@ def save_grid(
     The longer side comes as near to `side` pixels as that allows, never below the images' own size. The file appears
     in one piece. Needs no matplotlib. Raises OSError when the file cannot be written.
     """
-    picture = tile(x, rows, columns, gap)
-    factor = max(1, round(check.integer(side, "side", 1) / max(picture.shape[:2])))
+    picture = enlarged(tile(x, rows, columns, gap), check.integer(side, "side", 1))
     with replacing(path) as file:
-        file.write(png(picture.repeat(factor, axis=0).repeat(factor, axis=1)))
+        file.write(png(picture))
+
+
+def enlarged(picture: NDArray[np.uint8], side: int = 700) -> NDArray[np.uint8]:
+    """The picture (H, W, C) with every pixel a square of pixels; its longer side comes near to `side`."""
+    factor = max(1, round(side / max(picture.shape[:2])))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def tile(x: ArrayLike, rows: int = 5, columns: int | None = None, gap: int = 0) -> NDArray[np.uint8]:
@@ -84,8 +89,8 @@ def tile(x: ArrayLike, rows: int = 5, columns: int | None = None, gap: int = 0) 
     return picture
 
 
-def as_images(x: ArrayLike) -> NDArray[np.uint8]:
-    """The images as uint8 (N, H, W, C); a missing last axis is one channel."""
+def checked_images(x: ArrayLike) -> NDArray[Any]:
+    """The images as they are, (N, H, W, C); a missing last axis is one channel. ValueError or TypeError for others."""
     images = np.asarray(x)
     if images.ndim == 3:
         images = images[..., None]
@@ -98,6 +103,14 @@ def as_images(x: ArrayLike) -> NDArray[np.uint8]:
     # The same bounds as a model's input; written so that NaN fails as well.
     if not (images.min() >= -1e-6 and images.max() <= 1 + 1e-6):
         raise ValueError(f"float images must lie in [0, 1], these reach from {images.min()} to {images.max()}")
+    return images
+
+
+def as_images(x: ArrayLike) -> NDArray[np.uint8]:
+    """The images as uint8 (N, H, W, C); a missing last axis is one channel."""
+    images = checked_images(x)
+    if images.dtype == np.uint8:
+        return images
     pixels: NDArray[np.uint8] = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     return pixels
 
@@ -125,7 +138,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _size(picture: NDArray[np.uint8]) -> tuple[float, float]:
+def picture_inches(picture: NDArray[np.uint8]) -> tuple[float, float]:
     """Inches for a picture: its longer side 7."""
     H, W = picture.shape[:2]
     return 7 * W / max(H, W), max(7 * H / max(H, W), 1.0)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate as check
-from .figure import PALETTE, axes_for, require_vae
+from .figure import PALETTE, axes_for, axes_row, require_vae
 from .images import show_picture, tile
 
 if TYPE_CHECKING:
@@ -29,20 +32,68 @@ def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None =
     """
     require_vae(vae, "encode")
     labels = None if y is None else _labels(y, len(np.asarray(x)))
-    mean, _ = vae.encode(x, labels) if getattr(vae, "num_classes", 0) else vae.encode(x)
+    mean = _codes(vae, x, labels)
     ax = axes_for(ax, (7, 6))
-    if labels is None:
-        return _cloud(ax, mean)
-    points, names = _rows(mean, labels) if mean.shape[1] == 1 else _plane(mean)
-    classes = np.unique(labels)
-    for label in classes:
-        _cluster(ax, points[labels == label], int(label))
-    middles = np.stack([np.median(points[labels == label], axis=0) for label in classes])
-    for label, place in zip(classes, _apart(middles, np.ptp(points, axis=0)), strict=True):
-        _tag(ax, place, int(label))
-    ax.set(xlabel=names[0], ylabel=names[1])
-    ax.legend(title="label", markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _draw(ax, mean, labels)
+    if labels is not None:
+        _legend(ax)
     return ax
+
+
+def latent_stages(
+    models: Any,
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    axes: Sequence[Axes] | None = None,
+    epochs: Sequence[int] | None = None,
+    titles: Sequence[str] | None = None,
+) -> list[Axes]:
+    """The picture of `latent` at several stages of a training side by side, the last with the legend.
+
+    models: VAEs or saved files of some; or the folder of a run that kept its checkpoints (`genmodels train --keep`),
+    of which `epochs` chooses some (default: the first, the middle one and the last). `titles` replace "epoch 10". Each
+    stage is projected on its own principal components. `axes` are one Axes a stage, in any array, which are returned.
+    ValueError for epochs that were not kept, and as `latent` and `genmodels.load`.
+    """
+    stages = _stages(models, epochs)
+    for vae in stages:
+        require_vae(vae, "encode")
+    names = [f"epoch {len(vae.history)}" for vae in stages] if titles is None else [str(title) for title in titles]
+    if len(names) != len(stages):
+        raise ValueError(f"titles are {len(names)}, must be {len(stages)}: one a stage")
+    labels = None if y is None else _labels(y, len(np.asarray(x)))
+    means = [_codes(vae, x, labels) for vae in stages]
+    drawn = axes_row(axes, len(stages), (5.0, 4.6))
+    for ax, mean, name in zip(drawn, means, names, strict=True):
+        _draw(ax, mean, labels)
+        ax.set_title(name)
+    if labels is not None:
+        _legend(drawn[-1])
+    return drawn
+
+
+def _stages(models: Any, epochs: Sequence[int] | None) -> list[Any]:
+    """The models, loaded where they are files."""
+    from ..checkpoint import load
+    from ..run import kept
+
+    if isinstance(models, str | os.PathLike):
+        found = kept(Path(models))
+        if not found:
+            raise FileNotFoundError(f"{models} holds no kept checkpoints of a run: train with --keep K")
+        order = list(found)
+        wanted = sorted({order[0], order[len(order) // 2], order[-1]}) if epochs is None else list(epochs)
+        unknown = [epoch for epoch in wanted if epoch not in found]
+        if unknown:
+            raise ValueError(f"epoch {unknown[0]} was not kept in {models}; there are {', '.join(map(str, order))}")
+        models = [found[epoch] for epoch in wanted]
+    elif epochs is not None:
+        raise ValueError("epochs choose among a run's checkpoints: models must be its folder")
+    elif not isinstance(models, Sequence):
+        raise TypeError(f"models must be a list of VAEs or files, or a run's folder, not {type(models).__name__}")
+    if not len(models):
+        raise ValueError("models is empty: at least one stage is needed")
+    return [load(model) if isinstance(model, str | os.PathLike) else model for model in models]
 
 
 def manifold(vae: Any, n: int = 20, ax: Axes | None = None, labels: ArrayLike | None = None) -> Axes:
@@ -64,6 +115,31 @@ def manifold(vae: Any, n: int = 20, ax: Axes | None = None, labels: ArrayLike | 
     ax = show_picture(picture, axes_for(ax, (7, 7)))
     _quantile_ticks(ax, picture.shape[:2], quantiles)
     return ax
+
+
+def _codes(vae: Any, x: ArrayLike, labels: NDArray[Any] | None) -> NDArray[Any]:
+    """The means (N, latent_dim) of the images' codes."""
+    mean, _ = vae.encode(x, labels) if getattr(vae, "num_classes", 0) else vae.encode(x)
+    return np.asarray(mean)
+
+
+def _draw(ax: Axes, mean: NDArray[Any], labels: NDArray[Any] | None) -> None:
+    """A cluster a class, or one cloud."""
+    if labels is None:
+        _cloud(ax, mean)
+        return
+    points, names = _rows(mean, labels) if mean.shape[1] == 1 else _plane(mean)
+    classes = np.unique(labels)
+    for label in classes:
+        _cluster(ax, points[labels == label], int(label))
+    middles = np.stack([np.median(points[labels == label], axis=0) for label in classes])
+    for label, place in zip(classes, _apart(middles, _tag_size(ax, points)), strict=True):
+        _tag(ax, place, int(label))
+    ax.set(xlabel=names[0], ylabel=names[1])
+
+
+def _legend(ax: Axes) -> None:
+    ax.legend(title="label", markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _labels(y: ArrayLike, count: int) -> NDArray[Any]:
@@ -95,16 +171,15 @@ def _plane(mean: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
     return centred @ axes.T, (f"PC 1 ({share[0]:.1f} % of variance)", f"PC 2 ({share[1]:.1f} % of variance)")
 
 
-def _cloud(ax: Axes, mean: NDArray[Any]) -> Axes:
+def _cloud(ax: Axes, mean: NDArray[Any]) -> None:
     """All images alike: a histogram of one latent axis, a scatter of more."""
     if mean.shape[1] == 1:
         ax.hist(mean[:, 0], bins=50, color=PALETTE[3])
         ax.set(xlabel="z1", ylabel="images")
-        return ax
+        return
     points, names = _plane(mean)
     ax.scatter(points[:, 0], points[:, 1], s=_point_size(len(points)), c=PALETTE[3], alpha=0.7, linewidths=0)
     ax.set(xlabel=names[0], ylabel=names[1])
-    return ax
 
 
 def _cluster(ax: Axes, points: NDArray[Any], label: int) -> None:
@@ -127,9 +202,16 @@ def _tag(ax: Axes, place: NDArray[Any], label: int) -> None:
     ax.annotate(str(label), (place[0], place[1]), ha="center", va="center", fontweight="bold", bbox=box, zorder=5)
 
 
-def _apart(places: NDArray[Any], span: NDArray[Any]) -> NDArray[Any]:
-    """The places (n, 2), moved up and down until no two tags cover each other; a tag takes about 1/22 of the span."""
-    unit = np.where(span > 0, span, 1) / 22
+def _tag_size(ax: Axes, points: NDArray[Any]) -> NDArray[np.float64]:
+    """Width and height of a tag, 0.23 inches each, in units of the two axes, whose margins are a tenth."""
+    inches = np.array([ax.bbox.width, ax.bbox.height]) / ax.figure.dpi
+    span = np.ptp(points, axis=0).astype(np.float64)
+    size: NDArray[np.float64] = 1.1 * np.where(span > 0, span, 1) * 0.23 / np.maximum(inches, 0.23)
+    return size
+
+
+def _apart(places: NDArray[Any], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The places (n, 2), moved up and down until no two tags of size `unit` cover each other."""
     moved = places.astype(np.float64) / unit
     for _ in range(50):
         before = moved.copy()

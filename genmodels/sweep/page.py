@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -18,8 +15,10 @@ from numpy.typing import NDArray
 
 from .. import datasets, run
 from ..plot.curves import label
+from ..plot.evolution import chosen, sample_pictures
 from ..plot.images import png, tile
-from ..report import figure, number, table, write_page
+from ..plot.scores import spread_text
+from ..report import figure, heading, number, paragraph, row, table, write_page
 from .curves import loss_panels
 from .grid import Grid, Trial
 from .trial import FAILED, FINISHED
@@ -41,7 +40,7 @@ def write_sweep_page(
     parts = [_state(results), *_failures(results), *_warnings(folders)]
     for model in grid.models:
         done = {t: r for t, r in results.items() if t.model == model and r["status"] == FINISHED}
-        parts.append(f"<h2>{escape(model)}</h2>")
+        parts.append(heading(2, model))
         if not done:
             parts.append("<p>No trial is finished yet.</p>")
             continue
@@ -63,7 +62,7 @@ def _failures(results: Results) -> Iterator[str]:
     failed = [(t.name, r["status"].removeprefix(FAILED)) for t, r in results.items() if r["status"].startswith(FAILED)]
     if failed:
         yield "<h2>Failed trials</h2>"
-        yield "".join(f"<p>{escape(name)}: {escape(reason)}</p>" for name, reason in failed)
+        yield "".join(paragraph(f"{name}: {reason}") for name, reason in failed)
 
 
 def _warnings(folders: Mapping[Trial, Path]) -> Iterator[str]:
@@ -72,7 +71,7 @@ def _warnings(folders: Mapping[Trial, Path]) -> Iterator[str]:
     if noted:
         yield "<h2>Warnings</h2>"
     for name, path in noted.items():
-        yield "".join(f"<p>{escape(f'{name}: {line}')}</p>" for line in path.read_text(encoding="utf-8").splitlines())
+        yield "".join(paragraph(f"{name}: {line}") for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def _score_table(done: Results) -> Iterator[str]:
@@ -84,7 +83,7 @@ def _score_table(done: Results) -> Iterator[str]:
         rows.append(
             [
                 *(f"{size} x {size}", latent, f"{results[0]['parameters']:,}", len(results)),
-                *(_spread([result["test"][term] for result in results]) for term in terms),
+                *(spread_text([result["test"][term] for result in results]) for term in terms),
                 number(mean(second for result in results for second in result["seconds"])),
             ]
         )
@@ -112,7 +111,7 @@ def _pictures(folders: Mapping[Trial, Path], done: Results, real: NDArray[np.uin
         figures = [figure(_after(epoch), file.read_bytes()) for epoch, file in drawn.items()]
         figures.append(figure("real images", reference[size]))
         yield f"<h4>{size} x {size} pixels, {_count(latent, 'latent axis', 'latent axes')}, seed {trials[0].seed}</h4>"
-        yield f'<div class="row">{"".join(figures)}</div>'
+        yield row(figures)
 
 
 def _configurations(done: Results) -> dict[tuple[int, int], list[Trial]]:
@@ -125,12 +124,10 @@ def _configurations(done: Results) -> dict[tuple[int, int], list[Trial]]:
 
 def _moments(folder: Path, epochs: int) -> dict[int, Path]:
     """The trial's sample pictures by the number of epochs before them: the first, the middle one and the last."""
-    named = ((re.fullmatch(r"samples-(\d+)\.png", path.name), path) for path in (folder / run.ON_THE_WAY).glob("*.png"))
-    found = {int(match[1]): path for match, path in named if match and 0 < int(match[1]) <= epochs}
+    pictures = sample_pictures(folder / run.ON_THE_WAY)
+    found = {epoch: path for epoch, path in pictures.items() if 0 < epoch <= epochs}
     found[epochs] = folder / run.SAMPLES
-    order = sorted(found)
-    chosen = sorted({round(i) for i in np.linspace(0, len(order) - 1, min(len(order), _MOMENTS))})
-    return {order[i]: found[order[i]] for i in chosen}
+    return {epoch: found[epoch] for epoch in chosen(sorted(found), _MOMENTS)}
 
 
 def _history(path: Path, terms: Iterable[str]) -> dict[str, list[float]]:
@@ -138,15 +135,6 @@ def _history(path: Path, terms: Iterable[str]) -> dict[str, list[float]]:
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {term: [float(row[term] or "nan") for row in rows] for term in terms}
-
-
-def _spread(values: Sequence[float]) -> str:
-    """The mean, and from two values on the sample standard deviation."""
-    middle, spread = mean(values), stdev(values) if len(values) > 1 else 0.0
-    if spread == 0:
-        return f"{middle:.4g}"
-    places = min(max(1 - math.floor(math.log10(spread)), 0), 8)  # two digits of the spread, and the mean as exact
-    return f"{middle:.{places}f} ± {spread:.{places}f}"
 
 
 def _after(epoch: int) -> str:

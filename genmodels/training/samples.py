@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
-from .._files import file_name, replacing
+from .._files import file_name
+from ..plot.evolution import read_picture, require_pillow, sample_pictures, write_gif
 from ..plot.images import save_grid
 from .callbacks import Callback
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..model import Model
 
 MOVIE = "samples.gif"
-_PICTURE = re.compile(r"samples-(\d{3,})\.png")
 
 
 class Samples(Callback):
@@ -62,7 +61,7 @@ class Samples(Callback):
         self.gif = check.flag(gif, "gif")
         self.frame_seconds = check.number(frame_seconds, "frame_seconds", 0.02, 60.0)
         if self.gif:
-            _pillow()
+            require_pillow()
 
     def on_train_begin(self, model: Model) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,32 +90,14 @@ class Samples(Callback):
 
     def _write_movie(self, epochs: int) -> None:
         """All pictures in the folder up to this epoch, of the size of the last; others are of another run."""
-        found = {int(match[1]): match.string for match in map(_PICTURE.fullmatch, os.listdir(self.folder)) if match}
-        frames = [_read(self.folder / found[epoch]) for epoch in sorted(found) if epoch <= epochs]
+        pictures = sample_pictures(self.folder)
+        frames = [read_picture(path) for epoch, path in pictures.items() if epoch <= epochs]
         frames = [frame for frame in frames if frame.size == frames[-1].size]
-        if not frames:
-            return
-        milliseconds = [round(1000 * self.frame_seconds)] * (len(frames) - 1) + [round(5000 * self.frame_seconds)]
-        with replacing(self.folder / MOVIE) as file:
-            frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+        if frames:
+            write_gif(frames, self.folder / MOVIE, self.frame_seconds)
 
 
 def classes_in_turn(model: Model, n: int) -> np.ndarray | None:
     """Labels (n,) that go through a conditional model's classes; None for another model."""
     classes = getattr(model, "num_classes", 0)
     return np.arange(n) % classes if classes else None
-
-
-def _pillow() -> Any:
-    """Pillow's module of images; an ImportError names the extra."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("a GIF needs Pillow: pip install 'genmodels[plot]'") from error
-    return Image
-
-
-def _read(path: Path) -> Any:
-    """A picture, wholly in memory, its file closed."""
-    with _pillow().open(path) as picture:
-        return picture.copy()

@@ -1,0 +1,29 @@
+"""The page about runs: all their pictures and scores in one file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def report(
+    *runs: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    data_root: str | None = None,
+) -> Path:
+    """Writes one HTML page about one or several runs and returns its path: nothing but the file is needed to read it.
+
+    runs: folders of `genmodels train`. First comes the table of network size, training time, reconstruction error and
+    the scores that `genmodels evaluate` left in the folder, with the Fréchet distance's course where it was measured
+    in training, and bars of runs that were scored, runs that differ in their seeds alone together. Then each run's
+    pictures, as far as its model and files allow, its warnings, losses, settings and networks.
+
+    out: the file, by default `report.html` in the folder of a lone run, or else here. `data_root` is where the data
+    sets lie, as in `datasets.load`; where a run's cannot be had, the page says so and goes without test images.
+
+    Raises ValueError when the runs were scored with different extractors or a file is damaged, OSError for a folder
+    that holds no run or a page that cannot be written, ImportError without matplotlib.
+    """
+    from ..comparison import write_comparison
+
+    return write_comparison([Path(os.fspath(run)) for run in runs], None if out is None else Path(out), data_root)
