@@ -2,6 +2,10 @@
 
 #include <math.h>
 
+#include "base/parallel.h"
+
+enum { PIECE = 4096 }; /* numbers that one thread draws at a time; whole blocks */
+
 void gm_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; round++) {
@@ -34,7 +38,31 @@ void gm_random_bits(gm_random *random, int64_t n, uint32_t *out) {
     }
 }
 
-void gm_random_uniform(gm_random *random, int64_t n, float *out) {
+/* Draws many numbers on all threads: a piece begins at a block of its own, so it does not matter who draws it. */
+typedef void (*fill_piece)(gm_random *random, int64_t n, float *out);
+
+typedef struct fill_call {
+    fill_piece fill;
+    gm_random random;
+    int64_t n;
+    float *out;
+} fill_call;
+
+static void fill_one(void *context, int64_t index) {
+    const fill_call *call = context;
+    int64_t start = index * PIECE, left = call->n - start;
+    gm_random random = call->random;
+    random.offset += (uint64_t)start / 4;
+    call->fill(&random, left < PIECE ? left : PIECE, call->out + start);
+}
+
+static void fill_all(fill_piece fill, gm_random *random, int64_t n, float *out) {
+    fill_call call = {fill, *random, n, out};
+    gm_parallel_for((n + PIECE - 1) / PIECE, fill_one, &call);
+    random->offset += ((uint64_t)n + 3) / 4;
+}
+
+static void fill_uniform(gm_random *random, int64_t n, float *out) {
     uint32_t words[4];
     for (int64_t i = 0; i < n; i++) {
         if (i % 4 == 0) block(random, random->offset++, words);
@@ -42,7 +70,7 @@ void gm_random_uniform(gm_random *random, int64_t n, float *out) {
     }
 }
 
-void gm_random_normal(gm_random *random, int64_t n, float *out) {
+static void fill_normal(gm_random *random, int64_t n, float *out) {
     const double two_pi = 6.283185307179586;
     uint32_t words[4] = {0};
     for (int64_t i = 0; i < n; i += 2) {
@@ -54,6 +82,9 @@ void gm_random_normal(gm_random *random, int64_t n, float *out) {
         if (i + 1 < n) out[i + 1] = (float)(radius * sin(two_pi * v));
     }
 }
+
+void gm_random_uniform(gm_random *random, int64_t n, float *out) { fill_all(fill_uniform, random, n, out); }
+void gm_random_normal(gm_random *random, int64_t n, float *out) { fill_all(fill_normal, random, n, out); }
 
 /* A number below `bound` without bias: 64 random bits, the few values of the last incomplete range drawn again. */
 static uint64_t below(gm_random *random, uint64_t bound) {

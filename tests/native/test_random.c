@@ -80,6 +80,27 @@ TEST(short_draw_is_prefix) {
     draws_prefix(gm_random_normal, "normal");
 }
 
+/* A long draw, which threads share, against the same numbers drawn a few at a time. */
+static void draws_in_parts(void (*draw)(gm_random *, int64_t, float *), int64_t n) {
+    enum { PART = 100 };
+    float *whole = malloc((size_t)n * sizeof *whole), part[PART];
+    gm_random a = {.seed = 3, .stream = 7, .offset = 5}, b = a;
+    draw(&a, n, whole);
+    for (int64_t start = 0; start < n; start += PART) {
+        int64_t length = n - start < PART ? n - start : PART;
+        draw(&b, length, part);
+        CHECK(memcmp(whole + start, part, (size_t)length * sizeof *part) == 0, "%d: numbers from %d on", (int)n,
+              (int)start);
+    }
+    CHECK(a.offset == b.offset, "offset %d after %d values", (int)a.offset, (int)n);
+    free(whole);
+}
+
+TEST(long_draw_is_its_parts) {
+    static const int64_t sizes[] = {0, 4095, 4096, 4097, 20001};
+    for (int i = 0; i < 5; i++) draws_in_parts(gm_random_uniform, sizes[i]), draws_in_parts(gm_random_normal, sizes[i]);
+}
+
 TEST(streams_and_seeds_differ) {
     uint32_t seen[4][8];
     for (int i = 0; i < 4; i++) {
@@ -125,4 +146,5 @@ TEST(permutation_is_unbiased) {
 }
 
 MAIN(CASE(philox_known_answers), CASE(uniform_moments), CASE(normal_moments), CASE(short_draw_is_prefix),
-     CASE(streams_and_seeds_differ), CASE(permutation_holds_each_once), CASE(permutation_is_unbiased))
+     CASE(long_draw_is_its_parts), CASE(streams_and_seeds_differ), CASE(permutation_holds_each_once),
+     CASE(permutation_is_unbiased))
