@@ -1,6 +1,7 @@
 """The notebooks as they are kept: whole, executed from the top, without errors, small, and of no machine in particular.
 `make notebooks` runs them."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -96,3 +97,24 @@ def test_it_says_what_it_costs_and_has_a_short_form(path):
     assert all(number <= MOST_MINUTES for number in minutes)
     assert 'os.environ.get("GENMODELS_NOTEBOOKS") == "short"' in text
     assert text.count("TimeLimit(") >= 1
+
+
+def test_running_them_keeps_outputs_names_no_place_and_fails_on_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.syspath_prepend(str(NOTEBOOKS[0].parent))
+    execute = importlib.import_module("execute")
+    cells = {"good": 'import warnings\nwarnings.warn("beware")\n6 * 7', "bad": "1 / 0"}
+    paths = {name: tmp_path / f"{name}.ipynb" for name in cells}
+    for name, code in cells.items():
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), paths[name])
+    before = paths["bad"].read_bytes()
+    monkeypatch.setattr("sys.argv", ["execute.py", "--write", *map(str, paths.values())])
+    assert execute.main() == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert paths["bad"].read_bytes() == before
+    (cell,) = nbformat.read(paths["good"], as_version=4).cells
+    assert [output.get("text") for output in cell.outputs if output.output_type == "stream"] == [
+        'cell:2: UserWarning: beware\n  warnings.warn("beware")\n'
+    ]
+    assert cell.outputs[-1].data["text/plain"] == "42"
+    assert cell.metadata == {}
