@@ -6,12 +6,12 @@ data, an image's array. They need matplotlib, the extra `plot`; `save_grid` alon
 of a run's pictures and its scores as one page.
 """
 
+from .copies import nearest, neighbours
 from .curves import history
 from .drawing import between, class_grid, interpolation
 from .evolution import evolution, save_evolution
 from .images import image_grid, reconstructions, save_grid, tile
 from .latent import latent, latent_stages, manifold
-from .neighbours import nearest, neighbours
 from .page import report
 from .scores import comparison, fid
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MODES = ("lerp", "slerp")
+# What the ends of an interpolation can be.
+_CLASS, _CODE, _IMAGE = "class", "code", "image"
 # Directions closer than this (radians) to each other, or to being opposite, have no arc that floats can tell.
 _ANGLE = 1e-4
 
@@ -109,12 +111,24 @@ def interpolation(
 
 
 def between(start: ArrayLike, end: ArrayLike, steps: int = 10, mode: str = "lerp") -> NDArray[np.float64]:
-    """The points (steps, D) that `interpolation` goes through from start (D,) to end (D,)."""
-    a, b = (check.finite(np.asarray(v, np.float64), name) for v, name in ((start, "start"), (end, "end")))
+    """The points (steps, D) that `interpolation` goes through from start (D,) to end (D,), float64."""
+    steps = check.integer(steps, "steps", 2)
+    mode = check.choice(mode, "mode", MODES)
+    a, b = _floats(start, "start"), _floats(end, "end")
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"start has shape {a.shape} and end {b.shape}, must be (D,) both")
     t = (np.arange(steps) / (steps - 1))[:, None]
     first, second = (1 - t, t) if mode == "lerp" else _arc(a, b, t)
     points: NDArray[np.float64] = first * a + second * b
     return points
+
+
+def _floats(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Finite numbers as float64."""
+    array = check.as_array(value, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} has dtype {array.dtype}, must be numbers")
+    return check.finite(array.astype(np.float64), name)
 
 
 def _arc(a: NDArray[Any], b: NDArray[Any], t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -129,9 +143,6 @@ def _arc(a: NDArray[Any], b: NDArray[Any], t: NDArray[Any]) -> tuple[NDArray[Any
     if angle < _ANGLE:  # the arc is a line to within rounding
         return 1 - t, t
     return np.sin((1 - t) * angle) / math.sin(angle), np.sin(t * angle) / math.sin(angle)
-
-
-_CLASS, _CODE, _IMAGE = "class", "code", "image"
 
 
 def _kind(model: Any, value: ArrayLike, name: str) -> str:
@@ -168,8 +179,8 @@ def _codes(model: Any, kind: str, ends: tuple[Any, Any], classes: NDArray[Any] |
         )
     if not hasattr(model, "encode"):
         raise ValueError(f"a {model.family} finds no codes of images: give two codes ({model.latent_dim},)")
-    mean: NDArray[np.float32] = model.encode(np.stack([np.reshape(e, model.input_shape) for e in ends]), classes)[0]
-    return mean
+    pairs = zip(ends, (None, None) if classes is None else classes[:, None], strict=True)
+    return np.concatenate([model.encode(np.reshape(x, (1, *model.input_shape)), label)[0] for x, label in pairs])
 
 
 def _render(
