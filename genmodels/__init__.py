@@ -18,25 +18,27 @@ from typing import TYPE_CHECKING, Any
 from . import layers, optimizers
 from ._system import check_environment, cpu_info, get_num_threads, set_num_threads
 from .augmentation import Augmentation
+from .classifier import Classifier
 from .gan import GAN
 from .model import CollapseWarning
 from .network import Network
 from .vae import VAE
 
 if TYPE_CHECKING:
-    from . import callbacks, datasets, plot, zoo
+    from . import callbacks, datasets, metrics, plot, zoo
     from .model import Model
 
 __version__ = "0.1.0"
 
 check_environment()
 
-_LAZY = ("callbacks", "datasets", "plot", "zoo")
+_LAZY = ("callbacks", "datasets", "metrics", "plot", "zoo")
 
 __all__ = [
     "GAN",
     "VAE",
     "Augmentation",
+    "Classifier",
     "CollapseWarning",
     "Network",
     "callbacks",
@@ -45,6 +47,7 @@ __all__ = [
     "get_num_threads",
     "layers",
     "load",
+    "metrics",
     "optimizers",
     "plot",
     "set_num_threads",

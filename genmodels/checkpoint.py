@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from .training.history import History
 from .training.position import Position
 
 FORMAT_VERSION = "1"
+Family = TypeVar("Family", bound=Model)
 _EPOCHS, _STEPS = "history.epochs.", "history.steps."
 
 
@@ -29,7 +30,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """See `Model.save`."""
     history = model.history
     tensors = {**model.weights, **model._optimizer_tensors()}
-    _check_finite(tensors)
+    check_finite(tensors)
     tensors |= {_EPOCHS + name: np.array(history[name], np.float64) for name in history}
     tensors |= {_STEPS + name: np.array(history.steps[name], np.float64) for name in history.steps}
     values = {
@@ -69,9 +70,9 @@ def _rebuild(tensors: dict[str, np.ndarray], metadata: Mapping[str, str]) -> Mod
     values = {name: _json(metadata, name) for name in ("config", "counters", "position", "interrupted", "recipe")}
     history = History(_take(tensors, _EPOCHS), _take(tensors, _STEPS), values["interrupted"] is True)
     position = None if values["position"] is None else Position.from_dict(values["position"])
-    _check_finite(tensors)
-    model = _build(family, values["config"], tensors)
-    _check_like(tensors, {**model.weights, **model._optimizer_tensors()})
+    check_finite(tensors)
+    model = build(family, values["config"], tensors)
+    check_like(tensors, {**model.weights, **model._optimizer_tensors()})
     model._set_counters(_counters(values["counters"]))
     for name, view in {**model.weights, **model._optimizer_tensors()}.items():
         view[...] = tensors[name]
@@ -114,14 +115,15 @@ def _recipe(value: Any) -> dict[str, Any] | None:
     return value
 
 
-def _check_finite(tensors: Mapping[str, np.ndarray]) -> None:
+def check_finite(tensors: Mapping[str, np.ndarray]) -> None:
+    """ValueError for a tensor with a NaN or an infinity."""
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(f"tensor {name!r} holds values that are not finite")
 
 
-def _check_like(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
-    """Names, types and shapes agree."""
+def check_like(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless names, types and shapes agree."""
     for name in sorted(found.keys() ^ expected.keys()):
         raise ValueError(f"tensor {name!r} is {'not part of the model' if name in found else 'missing'}")
     for name, tensor in expected.items():
@@ -131,7 +133,7 @@ def _check_like(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
             )
 
 
-def _build(family: type[Model], config: Any, tensors: Mapping[str, np.ndarray]) -> Model:
+def build(family: type[Family], config: Any, tensors: Mapping[str, np.ndarray]) -> Family:
     """The model of a config, fresh. It takes no more memory than the file's own weights let expect."""
     with weights_at_most(sum(tensor.size for tensor in tensors.values())):
         return family.from_config(config)

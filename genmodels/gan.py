@@ -9,7 +9,8 @@ import numpy as np
 
 from . import _core
 from . import _validate as check
-from .latent_model import LatentModel, as_optimizer, named_network
+from .core_model import as_optimizer, named_network
+from .latent_model import LatentModel
 from .layers import Layer
 from .network import Network, as_layers
 from .optimizers import Adam, Optimizer
@@ -68,7 +69,7 @@ class GAN(LatentModel):
     """
 
     family = "GAN"
-    _layer_lists = ("generator", "discriminator")
+    _layer_lists: ClassVar[Mapping[str, str]] = {"generator": "generator", "discriminator": "discriminator"}
     _optimizers: ClassVar[Mapping[str, str]] = {
         "generator": "generator_optimizer",
         "discriminator": "discriminator_optimizer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
@@ -30,10 +30,11 @@ class CollapseWarning(UserWarning):
 
 
 class Model:
-    """Base class of the generative models; a family adds its networks, its training step and its sampling.
+    """Base class of the models; a family adds its networks, its training step and what it does with images.
 
     Attributes:
         family: name of the family, as saved files carry it ("VAE").
+        generative: whether it draws new images, with `sample`.
         networks: the networks by name, in the order of the data's way through them.
         seed: the seed of initial weights, data order and noise.
         history: losses of all fits so far; it is saved with the model.
@@ -45,6 +46,7 @@ class Model:
     """
 
     family: ClassVar[str] = ""
+    generative: ClassVar[bool] = True
     critic_steps: int = 1
     _fixed: ClassVar[frozenset[str]] = frozenset({"networks", "seed"})  # attributes that only building sets
 
@@ -79,7 +81,7 @@ class Model:
         raise NotImplementedError
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Model:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The inverse of `config`: a new model with fresh weights. ValueError or TypeError for an unfit config."""
         raise NotImplementedError
 
@@ -92,7 +94,9 @@ class Model:
         raise NotImplementedError
 
     def sample(self, n: int, labels: np.ndarray | None = None, seed: int | None = None) -> np.ndarray:
-        """New images (n, H, W, C), float32 in [0, 1]."""
+        """New images (n, H, W, C), float32 in [0, 1]. TypeError from a model that is not generative."""
+        if not self.generative:
+            raise TypeError(f"a {self.family} draws no images: it has nothing to sample")
         raise NotImplementedError
 
     def _check_data(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -143,7 +143,7 @@ class Run:
     def _model(self, x: Images) -> Model:
         """The newest state on disk, or a fresh model that takes images of x's shape, and all classes if asked to."""
         if not self._afresh and (self.folder / CHECKPOINT).exists():
-            return checkpoint.load(self.folder / CHECKPOINT)
+            return _generative(checkpoint.load(self.folder / CHECKPOINT), self.folder / CHECKPOINT)
         changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
@@ -297,6 +297,12 @@ def kept(folder: Path) -> dict[int, Path]:
     """The checkpoints that the run in the folder kept on its way, by the number of epochs before them, sorted."""
     matches = [(re.fullmatch(r"checkpoint-(\d+)\.safetensors", path.name), path) for path in (folder / KEPT).glob("*")]
     return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def _generative(model: Model, path: Path) -> Model:
+    if not model.generative:
+        raise ValueError(f"{path} holds a {model.family}; a run is of a model that draws images")
+    return model
 
 
 def trained_on(path: Path) -> str | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from . import _core
 from . import _validate as check
-from .latent_model import LatentModel, as_optimizer, named_network
+from .core_model import as_optimizer, named_network
+from .latent_model import LatentModel
 from .layers import Dense, Layer
 from .network import Network, as_layers
 from .optimizers import Adam, Optimizer
@@ -51,7 +52,7 @@ class VAE(LatentModel):
     """
 
     family = "VAE"
-    _layer_lists = ("encoder", "decoder")
+    _layer_lists: ClassVar[Mapping[str, str]] = {"encoder": "encoder", "decoder": "decoder"}
     _optimizers = dict.fromkeys(NETWORKS, "optimizer")
     _streams = ("noise", "sample")
     _core: _core.VAE

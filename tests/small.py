@@ -1,5 +1,5 @@
 """Models small enough to train in a moment, with everything that resuming must restore: batch normalisation, dropout,
-noise, optimizer state; of the GAN five updates a step, singular vectors and an average too."""
+noise, optimizer state; of the GAN five updates a step, singular vectors, an average; the classifier has labels."""
 
 import numpy as np
 
@@ -49,6 +49,24 @@ def gan(seed=5, **changes):
         "seed": seed,
     }
     return gm.GAN(**(arguments | changes))
+
+
+def classifier(seed=5, **changes):
+    arguments = {
+        "layers": [
+            *[L.Conv2D(4, 3, strides=2, padding="same"), L.BatchNorm(), L.ReLU(), L.Dropout(0.3)],
+            *[L.Flatten(), L.Dense(12), L.ReLU(), L.Dense(3)],
+        ],
+        "input_shape": (8, 8, 1),
+        "num_classes": 3,
+        "seed": seed,
+    }
+    return gm.Classifier(**(arguments | changes))
+
+
+def labels(model, n=TRAINING):
+    """Of a model with classes: all of them in turn; else None."""
+    return np.arange(n) % model.num_classes if model.num_classes else None
 
 
 def images(n=TRAINING, seed=0):

@@ -85,6 +85,11 @@ def gan(objective, classes, **changes):
     return gm.GAN(generator=generator, discriminator=changes.pop("discriminator", POOLED), input_shape=(28, 28, 1),
                   latent_dim=6, objective=objective, num_classes=classes, ema=0.9, **changes)
 
+def classifier(classes):
+    layers = [L.Conv2D(24, 3, padding="same", use_bias=False), L.MaxPool2D(), L.BatchNorm(), L.ReLU(), L.Dropout(0.2),
+              L.Conv2D(16, 3, padding="same"), L.ReLU(), L.GlobalAvgPool2D(), L.Dense(classes)]
+    return gm.Classifier(layers=layers, input_shape=(28, 28, 1), num_classes=classes)
+
 def pixels(n, dtype):
     x = np.random.default_rng(0).integers(0, 256, (n, 28, 28, 1), np.uint8)
     return x if dtype == "uint8" else np.float32(x) / np.float32(255)
@@ -136,7 +141,11 @@ def test_the_counter_counts(counter: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize(
-    "model", ["gm.zoo.build('vae-keras')", "layered(0, dtype)", "layered(10, dtype)", "recurrent(dtype)"]
+    "model",
+    [
+        *["gm.zoo.build('vae-keras')", "layered(0, dtype)", "layered(10, dtype)", "recurrent(dtype)"],
+        "classifier(10)",
+    ],
 )
 def test_training_steps_allocate_nothing(counter: Path, model: str, dtype: str, threads: int) -> None:
     classes = 10 if "10" in model else 0

@@ -14,7 +14,7 @@ THREADS = (1, 2, 3, 7)
 CLASSES = 4
 
 
-def digest(model: gm.VAE | gm.GAN) -> dict[str, bytes]:
+def digest(model: gm.VAE | gm.GAN | gm.Classifier) -> dict[str, bytes]:
     """All a training run leaves behind, as bytes: weights, moving statistics, optimizer state."""
     tensors = {**model.weights, **model._optimizer_tensors()}
     return {name: value.tobytes() for name, value in tensors.items()}
@@ -109,6 +109,36 @@ def test_threads_do_not_change_a_gan(threads: Callable[[int], None], objective: 
         outputs = gan.discriminate(x, labels).tobytes(), gan.sample(9, labels[:9], seed=1).tobytes()
         results.append((losses, digest(gan), gan._counters(), gan.evaluate(x, labels), outputs))
     assert all(result == results[0] for result in results[1:])
+
+
+LABELLING = [
+    *(L.Conv2D(24, 3, padding="same", use_bias=False), L.MaxPool2D(), L.BatchNorm(), L.ReLU(), L.Dropout(0.2)),
+    *(L.Conv2D(33, 3, padding="same"), L.LeakyReLU(0.1), L.GlobalAvgPool2D(), L.Dense(CLASSES)),
+]
+
+
+def test_threads_do_not_change_a_classifier(threads: Callable[[int], None]) -> None:
+    """Training with augmentation, and all that it tells of 300 images, which go through the network in pieces."""
+    results, (x, labels) = [], data(300)
+    for count in THREADS:
+        threads(count)
+        model = gm.Classifier(layers=LABELLING, input_shape=(20, 20, 1), num_classes=CLASSES, seed=5)
+        history = model.fit(x, labels, 4, 64, verbose="silent", augmentation=gm.Augmentation(2, flip=True))
+        losses = [history.steps[name] for name in history.steps]
+        outputs = [part.tobytes() for part in (model.features(x), model.logits(x), model.predict_proba(x))]
+        results.append((losses, digest(model), model._counters(), model.evaluate(x, labels), outputs))
+    assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("count", THREADS)
+def test_rows_of_a_classifier_do_not_depend_on_their_batch(threads: Callable[[int], None], count: int) -> None:
+    threads(count)
+    model, (x, labels) = gm.Classifier(layers=LABELLING, input_shape=(20, 20, 1), num_classes=CLASSES), data(300)
+    model.train_step(x[:32], labels[:32])
+    for name in ("features", "logits", "predict_proba", "predict"):
+        everything = getattr(model, name)(x)
+        for n in (1, 5, 129):
+            assert getattr(model, name)(x[:n]).tobytes() == everything[:n].tobytes(), f"{name} of {n} and of 300"
 
 
 def test_another_seed_changes_every_kernel(threads: Callable[[int], None]) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 import genmodels as gm
 from genmodels.datasets import join, resize, resizing, strokes
 
-FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
+FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def by_pillow(x, rows, columns, method):
@@ -51,7 +51,7 @@ def test_digits_are_pillows(size, method):
     assert np.array_equal(resized, by_pillow(x, size, size, method))
 
 
-@pytest.mark.parametrize("method", FILTERS)
+@pytest.mark.parametrize("method", ["area", "bilinear"])
 def test_tall_images_are_within_a_level_of_any_pillow(method):
     x = pictures(40, 9)
     differences = resize(x, (7, 5), method).astype(int) - by_pillow(x, 7, 5, method)
@@ -64,7 +64,7 @@ def test_floats_are_pillows_to_their_rounding(new, method):
     x = pictures(28, 28) / np.float32(255)
     resized = resize(x, new, method)
     assert resized.dtype == np.float32
-    assert abs(resized - by_pillow(x, *new, method)).max() < 5e-7
+    assert abs(resized - by_pillow(x, *new, method).clip(0, 1)).max() < 5e-7
     assert resized.max() == 1
     assert np.array_equal(resize(x.astype(np.float64), new, method), resized)
 
@@ -111,7 +111,7 @@ def test_the_same_size_is_a_copy_and_the_layout_does_not_matter():
         (np.zeros((2, 8, 8), np.uint8), {"size": 2.5}, TypeError, "size must be an int"),
         (np.zeros((2, 8, 8), np.uint8), {"size": (4, 4, 4)}, ValueError, "pair"),
         (np.zeros((2, 8, 8), np.uint8), {"size": (4, 2**16)}, ValueError, "at most 32768"),
-        (np.zeros((2, 8, 8), np.uint8), {"method": "cubic"}, ValueError, "'area', 'bilinear'"),
+        (np.zeros((2, 8, 8), np.uint8), {"method": "cubic"}, ValueError, "'area', 'bilinear', 'bicubic'"),
         (np.zeros((2, 8, 8), np.uint8), {"method": 0}, TypeError, "method must be a str"),
     ],
 )

@@ -17,8 +17,12 @@ from genmodels.callbacks import Callback, Checkpoint
 EPOCHS = 3
 STEPS = 5  # an epoch
 BATCH_SIZE = 25
-BATCH_SIZES = {"vae": BATCH_SIZE, "gan": 5}  # of small's models; a step of the GAN takes five batches
-HELD_OUT = small.images(17, seed=1)
+# Of small's models; a step of the GAN takes five batches.
+BATCH_SIZES = {"vae": BATCH_SIZE, "gan": 5, "classifier": BATCH_SIZE}
+
+
+def held_out(model):
+    return small.images(17, seed=1), small.labels(model, 17)
 
 
 class StopAt(Callback):
@@ -31,7 +35,7 @@ class StopAt(Callback):
 
 def fitted(kind, callbacks=()):
     model = getattr(small, kind)()
-    model.fit(small.images(), None, EPOCHS, BATCH_SIZES[kind], HELD_OUT, callbacks)
+    model.fit(small.images(), small.labels(model), EPOCHS, BATCH_SIZES[kind], held_out(model), callbacks)
     return model
 
 
@@ -44,7 +48,12 @@ def stopped(step, kind="vae"):
 
 
 def resume(model, **changes):
-    arguments = {"x": small.images(), "validation_data": HELD_OUT, "resume": True}
+    arguments = {
+        "x": small.images(),
+        "y": small.labels(model),
+        "validation_data": held_out(model),
+        "resume": True,
+    }
     return model.fit(**(arguments | changes))
 
 
@@ -172,10 +181,12 @@ class Tell(Callback):
 watchers = [Tell(), Checkpoint(checkpoint, every_steps=2)]
 if os.path.exists(checkpoint):
     model = gm.load(checkpoint)
-    model.fit(small.images(), validation_data=small.images(17, seed=1), callbacks=watchers, resume=True)
+    held_out = small.images(17, seed=1), small.labels(model, 17)
+    model.fit(small.images(), small.labels(model), validation_data=held_out, callbacks=watchers, resume=True)
 else:
     model = getattr(small, kind)()
-    model.fit(small.images(), None, 60, int(batch_size), small.images(17, seed=1), watchers)
+    held_out = small.images(17, seed=1), small.labels(model, 17)
+    model.fit(small.images(), small.labels(model), 60, int(batch_size), held_out, watchers)
 model.save(final)
 """
 KILLS, MOST_STEPS, SLACK = 10, 20, 8  # of 420 steps and more: no run can end before it is killed
@@ -199,7 +210,7 @@ def run_and_kill(arguments, moments):
     assert process.returncode == -9
 
 
-@pytest.mark.parametrize(("kind", "batch_size"), [("vae", 13), ("gan", 3)])
+@pytest.mark.parametrize(("kind", "batch_size"), [("vae", 13), ("gan", 3), ("classifier", 13)])
 def test_a_run_killed_ten_times_ends_in_the_same_bits(kind, batch_size, tmp_path):
     checkpoint, final = str(tmp_path / "checkpoint.safetensors"), str(tmp_path / "final.safetensors")
     arguments = [kind, str(batch_size), checkpoint, final]
@@ -212,5 +223,5 @@ def test_a_run_killed_ten_times_ends_in_the_same_bits(kind, batch_size, tmp_path
     assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "final.safetensors"]
 
     model = getattr(small, kind)()
-    model.fit(small.images(), None, 60, batch_size, small.images(17, seed=1))
+    model.fit(small.images(), small.labels(model), 60, batch_size, held_out(model))
     assert small.state(gm.load(final)) == small.state(model)

@@ -16,7 +16,7 @@ PACKAGE_FILES = sorted((ROOT / "genmodels").rglob("*.py"))
 PYTHON_FILES = sorted([*PACKAGE_FILES, ROOT / "setup.py", *(ROOT / "tests").rglob("*.py")])
 BUILD_FILES = [ROOT / "setup.py", ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / ".ci" / "run"]
 
-LAYERS = ["base", "kernels", "layers", "network", "models", "python"]
+LAYERS = ["base", "kernels", "metrics", "layers", "network", "models", "python"]
 MOST_LINES = 500
 
 Rule = Callable[[str, str], list[str]]

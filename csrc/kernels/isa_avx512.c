@@ -21,6 +21,7 @@ enum { TILE_ROWS = 12 }; /* 12 x 2 sums, 2 of the packed side and 1 of the other
 
 #include "kernels/elementwise_body.h"
 #include "kernels/layernorm_body.h"
+#include "kernels/pairs_body.h"
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"
 #include "kernels/tiles_body.h"

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
+#include "kernels/pairs.h"
 #include "kernels/pool.h"
 #include "kernels/recurrent.h"
 #include "kernels/tiles.h"
@@ -21,6 +22,7 @@
     GM_TILE_KERNELS(X)                                                                                                 \
     GM_ELEMENTWISE_KERNELS(X)                                                                                          \
     GM_LAYERNORM_KERNELS(X)                                                                                            \
+    GM_PAIR_KERNELS(X)                                                                                                 \
     GM_POOL_KERNELS(X)                                                                                                 \
     GM_RECURRENT_KERNELS(X)
 

@@ -5,17 +5,20 @@
 
 #include "network/optimizer.h"
 
-gm_status gm_check_image_model(const char *model, const gm_shape *image, int64_t latent_dim, int64_t num_classes,
-                               gm_error *error) {
+gm_status gm_check_image_model(const char *model, const gm_shape *image, int64_t num_classes, gm_error *error) {
     char text[GM_SHAPE_TEXT];
     int64_t size;
     GM_REQUIRE(image->rank == 3, error, GM_VALUE_ERROR,
                "%s: input_shape %s must have 3 dimensions: rows, columns, channels", model, gm_shape_text(image, text));
     GM_TRY(gm_shape_size(image, &size, "input_shape", error));
-    GM_REQUIRE(latent_dim >= 1 && latent_dim <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
-               "%s: latent_dim is %" PRId64 ", must be at least 1", model, latent_dim);
     GM_REQUIRE(num_classes >= 0 && num_classes <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
                "%s: num_classes is %" PRId64 ", must be at least 0", model, num_classes);
+    return GM_OK;
+}
+
+gm_status gm_check_latent_dim(const char *model, int64_t latent_dim, gm_error *error) {
+    GM_REQUIRE(latent_dim >= 1 && latent_dim <= GM_MAX_ELEMENTS / 2, error, GM_VALUE_ERROR,
+               "%s: latent_dim is %" PRId64 ", must be at least 1", model, latent_dim);
     return GM_OK;
 }
 

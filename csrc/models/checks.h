@@ -6,9 +6,11 @@
 #include "models/images.h"
 #include "network/network.h"
 
-/* An image shape of three axes, at least one latent axis, no negative number of classes. */
-gm_status gm_check_image_model(const char *model, const gm_shape *image, int64_t latent_dim, int64_t num_classes,
-                               gm_error *error);
+/* An image shape of three axes, no negative number of classes. */
+gm_status gm_check_image_model(const char *model, const gm_shape *image, int64_t num_classes, gm_error *error);
+
+/* At least one latent axis. */
+gm_status gm_check_latent_dim(const char *model, int64_t latent_dim, gm_error *error);
 
 /* `what` names the model and the thing: "VAE: the decoder's output". */
 gm_status gm_check_shape(const char *what, const gm_shape *got, const gm_shape *wanted, gm_error *error);

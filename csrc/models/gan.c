@@ -50,7 +50,8 @@ struct gm_gan {
 /* ---- Creation ---- */
 
 static gm_status check_config(const gm_gan_config *config, gm_error *error) {
-    GM_TRY(gm_check_image_model("GAN", &config->image, config->latent_dim, config->num_classes, error));
+    GM_TRY(gm_check_image_model("GAN", &config->image, config->num_classes, error));
+    GM_TRY(gm_check_latent_dim("GAN", config->latent_dim, error));
     GM_REQUIRE(config->critic_steps >= 1 && config->critic_steps <= GM_MAX_CRITIC_STEPS, error, GM_VALUE_ERROR,
                "GAN: critic_steps is %" PRId64 ", must be 1 to %d", config->critic_steps, GM_MAX_CRITIC_STEPS);
     GM_REQUIRE(config->label_smoothing >= 0 && config->label_smoothing <= 1, error, GM_VALUE_ERROR,

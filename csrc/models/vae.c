@@ -43,7 +43,8 @@ struct gm_vae {
 /* ---- Creation ---- */
 
 static gm_status check_config(const gm_vae_config *config, gm_error *error) {
-    GM_TRY(gm_check_image_model("VAE", &config->image, config->latent_dim, config->num_classes, error));
+    GM_TRY(gm_check_image_model("VAE", &config->image, config->num_classes, error));
+    GM_TRY(gm_check_latent_dim("VAE", config->latent_dim, error));
     GM_REQUIRE(config->beta >= 0 && isfinite(config->beta), error, GM_VALUE_ERROR,
                "VAE: beta is %g, must be finite and at least 0", (double)config->beta);
     return GM_OK;

@@ -394,5 +394,6 @@ float *gm_network_gradients(gm_network *network) { return network->gradients; }
 int64_t gm_network_capacity(const gm_network *network) { return network->plan.capacity; }
 int64_t gm_network_plan_bytes(const gm_network *network) { return network->plan.arena.capacity; }
 float *gm_network_input(gm_network *network) { return network->plan.input; }
+const float *gm_network_layer_input(const gm_network *network, int index) { return network->nodes[index].x; }
 uint64_t gm_network_clock(const gm_network *network) { return network->clock; }
 void gm_network_set_clock(gm_network *network, uint64_t clock) { network->clock = clock; }

@@ -18,9 +18,9 @@ int gmpy_array_setup(void) { return PyArray_ImportNumPyAPI(); }
 
 /* The dtype of `array`, or -1 with a TypeError. int64 has two names (long, long long): compare kinds, not numbers. */
 static int dtype_of(PyArrayObject *array, const char *what) {
-    for (int dtype = GMPY_FLOAT32; dtype <= GMPY_INT64; dtype++)
+    for (int dtype = GMPY_FLOAT32; dtype <= GMPY_FLOAT64; dtype++)
         if (PyArray_EquivTypenums(PyArray_TYPE(array), DTYPES[dtype].type)) return dtype;
-    PyErr_Format(PyExc_TypeError, "%s has dtype %S, expected float32, uint8 or int64", what, PyArray_DESCR(array));
+    PyErr_Format(PyExc_TypeError, "%s has dtype %S, expected float32, float64, uint8 or int64", what, PyArray_DESCR(array));
     return -1;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/shape.h"
 
-/* float64 is for results alone: no function reads it. */
+/* float64 is for features and scores; images and weights are float32. */
 typedef enum gmpy_dtype { GMPY_FLOAT32, GMPY_UINT8, GMPY_INT64, GMPY_FLOAT64 } gmpy_dtype;
 
 /* A batch axis and the sample's. */
@@ -22,7 +22,7 @@ typedef struct gmpy_array {
 /* Loads NumPy's C interface. -1 with an exception on failure. */
 int gmpy_array_setup(void);
 
-/* Reads an aligned, C-contiguous, native array of float32, uint8 or int64; TypeError or ValueError otherwise (-1). */
+/* Reads an aligned, C-contiguous, native array of one of these dtypes; TypeError or ValueError otherwise (-1). */
 int gmpy_array_read(PyObject *object, const char *what, gmpy_array *array);
 
 /* gmpy_array_read, and the array must be (N, shape...) of `dtype`, N >= 1: the batch. */

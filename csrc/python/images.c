@@ -5,8 +5,9 @@
 int gmpy_images_read(PyObject *object, const gm_shape *shape, gm_images *images) {
     gmpy_array array;
     if (gmpy_array_read(object, "x", &array) < 0) return -1;
-    if (array.dtype == GMPY_INT64) {
-        PyErr_SetString(PyExc_TypeError, "x has dtype int64, expected uint8 or float32");
+    if (array.dtype != GMPY_UINT8 && array.dtype != GMPY_FLOAT32) {
+        PyErr_Format(PyExc_TypeError, "x has dtype %s, expected uint8 or float32",
+                     array.dtype == GMPY_INT64 ? "int64" : "float64");
         return -1;
     }
     if (gmpy_batch_check(&array, shape, "x") < 0) return -1;

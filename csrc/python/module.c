@@ -169,7 +169,9 @@ static int core_exec(PyObject *module) {
     if (gmpy_array_setup() < 0) return -1;
     if (add_type(module, &gmpy_network_spec, &state->network_type) < 0) return -1;
     if (add_type(module, &gmpy_vae_spec, &state->vae_type) < 0) return -1;
-    return add_type(module, &gmpy_gan_spec, &state->gan_type);
+    if (PyModule_AddFunctions(module, gmpy_metrics_methods) < 0) return -1;
+    if (add_type(module, &gmpy_gan_spec, &state->gan_type) < 0) return -1;
+    return add_type(module, &gmpy_classifier_spec, &state->classifier_type);
 }
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {
@@ -177,6 +179,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->network_type);
     Py_VISIT(state->vae_type);
     Py_VISIT(state->gan_type);
+    Py_VISIT(state->classifier_type);
     return 0;
 }
 
@@ -185,6 +188,7 @@ static int core_clear(PyObject *module) {
     Py_CLEAR(state->network_type);
     Py_CLEAR(state->vae_type);
     Py_CLEAR(state->gan_type);
+    Py_CLEAR(state->classifier_type);
     return 0;
 }
 

@@ -64,6 +64,9 @@ class Samples(Callback):
             require_pillow()
 
     def on_train_begin(self, model: Model) -> None:
+        """TypeError for a model that draws no images."""
+        if not model.generative:
+            raise TypeError(f"callbacks: Samples shows images that a model draws, a {model.family} draws none")
         self.folder.mkdir(parents=True, exist_ok=True)
         place = model._position
         assert place is not None

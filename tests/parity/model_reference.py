@@ -29,13 +29,14 @@ def torch_optimizer(optimizer: optimizers.Optimizer, tensors: list[torch.Tensor]
 class ModelReference:
     """Float64 copies of a model's networks as they stand.
 
-    `draws` names the network that makes the images, whose last layer tells their range. `rounding`: see Reference.
+    `draws` names the network that makes the images, whose last layer tells their range; None: none does, and they stay
+    in [0, 1]. `rounding`: see Reference.
     """
 
-    def __init__(self, model: gm.model.Model, draws: str, rounding: Rounding | None = None) -> None:
+    def __init__(self, model: gm.model.Model, draws: str | None, rounding: Rounding | None = None) -> None:
         self.num_classes = model.num_classes
         self.networks = {name: Reference(net.layers, net.weights, rounding) for name, net in model.networks.items()}
-        self.tanh = isinstance(model.networks[draws].layers[-1], L.Tanh)
+        self.tanh = draws is not None and isinstance(model.networks[draws].layers[-1], L.Tanh)
 
     def images(self, x: np.ndarray) -> torch.Tensor:
         """x (N, H, W, C) in the model's own range."""

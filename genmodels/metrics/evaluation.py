@@ -1,0 +1,200 @@
+"""All scores of a model at once, with what is needed to read them: extractor, sample counts, floor and ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .. import _validate as check
+from .. import datasets
+from . import extractors
+from .classes import class_histogram, inception_score, label_accuracy
+from .distances import frechet, kernel, moments, rows, warn_of_few
+from .neighbours import check_k, neighbour_scores, radii
+
+LOWER_IS_BETTER = ("fd", "kd")
+
+
+def evaluate(
+    model_or_images: Any,
+    x_test: Any,
+    n: int = 10000,
+    labels: Any = None,
+    extractor: Any = None,
+    seed: int = 0,
+    reference_train: Any = None,
+    k: int = 5,
+) -> dict[str, Any]:
+    """Every score of a model's samples, or of generated images, against real images.
+
+    Args:
+        model_or_images: a model, which draws n images; or images (N, H, W, C), of which the first n count.
+        x_test: real images that the model was not trained on, of which the first n count: (M, H, W, C), uint8 or float
+            in [0, 1]. Both are resized to the extractor's size where it has one, each on its own: of a model of small
+            images, give them in the model's size.
+        n: at least 2. Only scores of equal n compare.
+        labels: (n,) the classes asked for, of a conditional model (default: all classes in turn) or of images.
+        extractor: see `features`; None takes the classifier of the model's recipe, or "mnist" for grey images and
+            "cifar10" for colour.
+        seed: of the model's noise and of the ceiling's; the model's own random streams stay as they are.
+        reference_train: real training images, or a data set's name, for the floor; None takes halves of x_test.
+        k: neighbours of precision, recall, density and coverage.
+
+    Returns:
+        A dict of Python values:
+        `fd`, `kd`, `kd_stderr`: see `frechet_distance`, `kernel_distance` (all samples at once);
+        `is`: `inception_score` by the extractor's classes;
+        `precision`, `recall`, `density`, `coverage`: see `precision_recall`, `density_coverage`;
+        `fd_floor`: the Frechet distance of real training images from x_test, as many as were generated where there are;
+        without `reference_train` that of the first half of x_test from the second, which is larger for having half as
+        many (`floor` says which: "train" or "halves");
+        `fd_ceiling`: that of uniform noise;
+        `label_accuracy`: the share of images that the classifier takes for the class asked for, None without labels;
+        `class_histogram`: how many images it takes for each class;
+        `extractor`: name and hash; `n_generated`, `n_reference`: the sample counts.
+        `is`, `label_accuracy` and `class_histogram` are None from an extractor without classes.
+
+    Raises ValueError or TypeError for images, labels or numbers out of bounds. A UserWarning tells of no more samples
+    than features.
+    """
+    shape = getattr(model_or_images, "input_shape", None) or np.shape(model_or_images)[1:]
+    if extractor is None and len(shape) == 3:
+        extractor = extractors.default(getattr(model_or_images, "recipe", None), shape)
+    reference = Reference(x_test, n, extractor, reference_train, seed, k)
+    return reference.score(model_or_images, labels)
+
+
+class Reference:
+    """Real images that models are scored against, over and over: what depends on them alone is computed once."""
+
+    def __init__(
+        self, x_test: Any, n: Any, extractor: Any, reference_train: Any = None, seed: Any = 0, k: Any = 5
+    ) -> None:
+        """See `evaluate`. Nothing is computed yet but that all arguments are checked."""
+        self.n = check.integer(n, "n", 2)
+        self.seed = check.seed(seed)
+        self.images = extractors.as_images(x_test, "x_test")[: self.n]
+        if len(self.images) < 4:
+            raise ValueError(f"x_test has {len(self.images)} images, at least 4 are needed")
+        self.k = check_k(k, min(self.n, len(self.images)))
+        self._train = None if reference_train is None else self._training_images(reference_train)
+        self._asked = extractors.default(None, self.images.shape[1:]) if extractor is None else extractor
+
+    @cached_property
+    def extractor(self) -> extractors.Extractor:
+        """The extractor, found when it is first needed."""
+        return extractors.find(self._asked, self.images.shape[1:])
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """Those of the real images."""
+        return self._features(self.images, "x_test")
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        return moments(self.features)
+
+    @cached_property
+    def _radii(self) -> np.ndarray:
+        return radii(self.features, self.k)
+
+    @cached_property
+    def floor(self) -> float:
+        """The distance of real images from real images."""
+        if self._train is not None:
+            return frechet(moments(self._features(self._train, "reference_train")), self._moments)
+        half = len(self.features) // 2
+        return frechet(moments(self.features[:half]), moments(self.features[half:]))
+
+    @cached_property
+    def ceiling(self) -> float:
+        """The distance of uniform noise from real images."""
+        noise = np.random.default_rng(self.seed).random((self.n, *self.images.shape[1:]), np.float32)
+        return frechet(moments(self._features(noise, "noise")), self._moments)
+
+    def score(self, model_or_images: Any, labels: Any = None) -> dict[str, Any]:
+        """The scores of a model or of generated images: see `evaluate`."""
+        images, classes = self._generated(model_or_images, labels)
+        check_k(self.k, len(images))
+        a, b = self._features(images, "generated images"), self.features
+        warn_of_few(len(a), len(b), a.shape[1])
+        distance, error = kernel(a, b)
+        names = ("precision", "recall", "density", "coverage")
+        return {
+            "fd": frechet(moments(a), self._moments),
+            "kd": distance,
+            "kd_stderr": error,
+            **dict(zip(names, neighbour_scores(a, b, radii(a, self.k), self._radii, self.k), strict=True)),
+            "fd_floor": self.floor,
+            "fd_ceiling": self.ceiling,
+            "floor": "halves" if self._train is None else "train",
+            **self._by_class(images, classes),
+            "extractor": str(self.extractor),
+            "n_generated": len(a),
+            "n_reference": len(b),
+        }
+
+    def _generated(self, source: Any, labels: Any) -> tuple[np.ndarray, Any]:
+        """The images to score, and the classes that were asked of them."""
+        if not hasattr(source, "sample"):
+            return extractors.as_images(source, "generated images")[: self.n], labels
+        classes = getattr(source, "num_classes", 0)
+        if classes and labels is None:
+            labels = np.arange(self.n) % classes
+        return extractors.as_images(source.sample(self.n, labels=labels, seed=self.seed), "generated images"), labels
+
+    def _features(self, images: np.ndarray, name: str) -> np.ndarray:
+        return rows(extractors.extracted(self.extractor, images), f"features of {name}")
+
+    def _by_class(self, images: np.ndarray, labels: Any) -> dict[str, Any]:
+        probabilities = extractors.classified(self.extractor, images)
+        if probabilities is None:
+            return {"is": None, "label_accuracy": None, "class_histogram": None}
+        return {
+            "is": inception_score(probabilities),
+            "label_accuracy": None if labels is None else label_accuracy(probabilities, np.asarray(labels)[: self.n]),
+            "class_histogram": class_histogram(probabilities),
+        }
+
+    def _training_images(self, given: Any) -> np.ndarray:
+        """The first n real training images, in x_test's size where they are a data set's."""
+        if not isinstance(given, str):
+            return extractors.as_images(given, "reference_train")[: self.n]
+        images = datasets.load(given)[0][0][: self.n]
+        return datasets.resize(images, self.images.shape[1:3])
+
+
+def one_extractor(scores: Iterable[Mapping[str, Any] | Any]) -> int | None:
+    """The number of the one extractor of all these scores, dicts of `evaluate` or histories with scores in them; None
+    where none of them has any. To be asked before scores come together in a table or a curve.
+
+    ValueError where two of them are of different extractors: their scores do not compare.
+    """
+    found: dict[int, str] = {}
+    for score in scores:
+        for number, name in _extractors_of(score):
+            found.setdefault(number, name)
+    if len(found) > 1:
+        raise ValueError(f"scores of different extractors do not compare: {' and '.join(found.values())}")
+    return next(iter(found), None)
+
+
+def extractor_number(extractor: str) -> int:
+    """The first 48 bits of the hash of an extractor "name:hash": a number that a column of floats holds exactly."""
+    digest = extractor.rpartition(":")[2]
+    try:
+        return int(digest[:12], 16)
+    except ValueError:
+        raise ValueError(f"extractor {check.shown(extractor)} does not end in a hash") from None
+
+
+def _extractors_of(score: Any) -> list[tuple[int, str]]:
+    if "extractor" in score:
+        return [(extractor_number(score["extractor"]), str(score["extractor"])[:40])]
+    if "fd_extractor" not in score:
+        return []
+    values = np.asarray(score["fd_extractor"], float)
+    return [(int(value), f"{int(value):012x}") for value in np.unique(values[np.isfinite(values)])]
