@@ -13,7 +13,7 @@ from genmodels import _safetensors
 from genmodels.metrics import train_extractor, weights
 from genmodels.metrics.train_extractor import FEATURES, RECIPES
 
-BOUNDS = {"mnist": 0.992, "fashion_mnist": 0.915, "cifar10": 0.75, "strokes": 0.97}
+BOUNDS = {"mnist": 0.992, "fashion_mnist": 0.915, "cifar10": 0.75, "strokes": 0.999}
 SIZES = {"mnist": 120_000, "fashion_mnist": 250_000, "cifar10": 500_000, "strokes": 80_000}
 DATA = os.environ.get("GENMODELS_DATA")
 EACH = pytest.mark.parametrize("name", BOUNDS)
@@ -37,7 +37,7 @@ def test_a_file_and_what_it_tells(name):
     assert told["command"].startswith(f"python -m genmodels.metrics.train_extractor {name} --out FILE")
     assert int(told["seed"]) == RECIPES[name].seed
     assert len(told["data_sha256"]) == 64
-    assert json.loads(told["config"]) == train_extractor.classifier(name).config, "not the recipe's"
+    assert told["config"] == json.dumps(train_extractor.classifier(name).config), "not the recipe's"
 
 
 @EACH
@@ -167,8 +167,8 @@ def _changed(path, tensors=None, **metadata):
         ({"config": "["}, "Expecting value"),
         ({"config": "[]"}, "config must be a dict"),
         ({"tensors": lambda old: old | {"more": np.zeros(3, np.float32)}}, "'more' is not part of the model"),
-        ({"tensors": lambda old: {n: t for n, t in old.items() if "gamma" not in n}}, r"gamma' is missing"),
-        ({"tensors": lambda old: {n: t[..., :3] for n, t in old.items()}}, r"expected float32 .*, got"),
+        ({"tensors": lambda old: {n: t for n, t in old.items() if "gamma" not in n}}, "weights, at most .* are there"),
+        ({"tensors": lambda old: {n: t.reshape(-1) for n, t in old.items()}}, r"expected float32 .*, got"),
         (
             {"tensors": lambda old: {n: t * np.float32(np.nan) for n, t in old.items()}},
             "holds values that are not finite",

@@ -88,10 +88,11 @@ def test_loss_and_gradients(layers: list[L.Layer]) -> None:
         assert relative_error(model.networks["network"].gradients[name], gradient) <= GRADIENT, name
 
 
-@pytest.mark.parametrize("optimizer", [optimizers.Adam(1e-3), optimizers.SGD(1e-2, momentum=0.9)], ids=repr)
+@pytest.mark.parametrize("optimizer", [optimizers.Adam(1e-3), optimizers.SGD(1e-3, momentum=0.9)], ids=repr)
 @pytest.mark.parametrize("layers", [DENSE, POOLED], ids=["dense", "pooled"])
 def test_fifty_steps(layers: list[L.Layer], optimizer: optimizers.Optimizer) -> None:
-    """The loss of every step, the last batch of each ten a short one; it falls."""
+    """The loss of every step, the last batch of each ten a short one; it falls. At ten times this rate of SGD the
+    reference itself strays by 4e-3 when its weights are moved by 1e-7 of themselves, at this one by 1e-5."""
     model = build(layers, optimizer)
     reference, ours = ClassifierReference(model), []
     for step in range(STEPS):
@@ -99,4 +100,4 @@ def test_fifty_steps(layers: list[L.Layer], optimizer: optimizers.Optimizer) -> 
         expected = reference.train_step(x, labels)
         ours.append(model.train_step(x, labels)["loss"])
         assert ours[-1] == pytest.approx(expected, rel=LOSS), step
-    assert np.mean(ours[-10:]) < 0.9 * np.mean(ours[:10])
+    assert np.mean(ours[-10:]) < 0.97 * np.mean(ours[:10])
