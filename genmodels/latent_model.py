@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from . import _validate as check
+from . import layers
 from .core_model import PRECISIONS, CoreModel
+from .network import Network
 
 
 class LatentModel(CoreModel):
