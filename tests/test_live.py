@@ -113,6 +113,16 @@ def test_training_has_the_same_bits_with_and_without_it(make):
     assert with_it.sample(3, some).tobytes() == without.sample(3, some).tobytes()
 
 
+def test_of_a_model_that_draws_nothing_it_shows_the_losses(notebook, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(live, "figure_png", lambda figure, dpi: drawn.append(figure) or b"")
+    monkeypatch.setattr(StandIn, "generative", False)
+    fit(StandIn(), LivePlot())
+    assert len(notebook.shown) == 1
+    (curves,) = drawn[-1].axes
+    assert curves.lines
+
+
 def test_every_fit_has_its_own_picture(notebook):
     model, callback = StandIn(), LivePlot()
     fit(model, callback)

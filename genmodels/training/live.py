@@ -23,8 +23,8 @@ REST = 9
 
 
 class LivePlot(Callback):
-    """One picture in a notebook, drawn anew while the fit goes on: the losses so far, and beside them what the model
-    makes of the same noise now.
+    """One picture in a notebook, drawn anew while the fit goes on: the losses so far, and beside them what a generative
+    model makes of the same noise now.
 
     The noise is drawn from `seed`; the model's own random streams and so its training stay as they are. Every fit has
     its own picture, which is the last one drawn when the fit ends: by itself, by Ctrl-C (in Jupyter: interrupt the
@@ -91,13 +91,14 @@ class LivePlot(Callback):
 
     def _picture(self, model: Model, title: str) -> bytes:
         figure = new_figure((9.0, 4.0))  # not pyplot's: none is left open, and none is shown once more
-        curves, images = figure.subplots(1, 2, width_ratios=(5, 4))
+        panels = figure.subplots(1, 1 + model.generative, squeeze=False, width_ratios=(5, 4)[: 1 + model.generative])[0]
         by = "epoch" if len(model.history) >= FEW_EPOCHS else "step"
-        draw_history(model.history, curves, keys=self.keys or list(model.history.steps.keys()), by=by)
-        labels = classes_in_turn(model, self.n) if self.labels is None else self.labels
-        columns = math.ceil(math.sqrt(self.n))
-        show_picture(tile(model.sample(self.n, labels, self.seed), math.ceil(self.n / columns), columns), images)
-        images.set_title(title)
+        draw_history(model.history, panels[0], keys=self.keys or list(model.history.steps.keys()), by=by)
+        if model.generative:
+            labels = classes_in_turn(model, self.n) if self.labels is None else self.labels
+            columns = math.ceil(math.sqrt(self.n))
+            show_picture(tile(model.sample(self.n, labels, self.seed), -(-self.n // columns), columns), panels[1])
+        panels[-1].set_title(title)
         return figure_png(figure, self.dpi)
 
 
