@@ -5,6 +5,7 @@ from .training.checkpoints import Checkpoint
 from .training.live import LivePlot
 from .training.samples import Samples
 from .training.schedules import ConstantRate, CosineDecay, LinearDecay, ReduceOnPlateau, Schedule, StepDecay
+from .training.scores import Scores
 
 __all__ = [
     "Callback",
@@ -17,6 +18,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Samples",
     "Schedule",
+    "Scores",
     "StepDecay",
     "TimeLimit",
 ]

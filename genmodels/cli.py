@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 ended by Ct
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import math
 import os
@@ -21,7 +22,8 @@ import numpy as np
 
 import genmodels as gm
 
-from . import binarization, datasets, plot, run, settings, sweep, zoo
+from . import binarization, datasets, metrics, plot, run, settings, sweep, zoo
+from ._files import replacing
 from .training.samples import classes_in_turn
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
@@ -131,6 +133,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--samples-every", type=_whole(1), metavar="K", help="epochs between pictures (default: about ten pictures)"
     )
+    parser.add_argument("--scores-every", type=_whole(1), metavar="K", help="epochs between scores (default: none)")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", dest="mode", action="store_const", const="resume", help="go on with the run in DIR")
     mode.add_argument(
@@ -148,11 +151,16 @@ def _add_sample(commands: Any) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _add(commands, "evaluate", _evaluate, "print the losses of a trained model on the test images")
+    parser = _add(commands, "evaluate", _evaluate, "print the losses and scores of a trained model on the test images")
     parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
     parser.add_argument("--data", metavar="D", choices=datasets.names(), help="default: the one the run was trained on")
     parser.add_argument("--data-root", metavar="FOLDER", help="where the data sets lie")
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
+    parser.add_argument("--n", type=_whole(2), metavar="N", help="images to draw for the scores (default: as many)")
+    parser.add_argument(
+        "--extractor", metavar="X", help="a data set's name or an ONNX file (default: the data set's classifier)"
+    )
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="seed of the noise (default: 0)")
 
 
 def _add_report(commands: Any) -> None:
@@ -207,6 +215,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.budget,
         samples_every=arguments.samples_every,
         keep=arguments.keep,
+        scores_every=arguments.scores_every,
     )
     return _report_outcome(work, outcome, arguments.budget)
 
@@ -242,11 +251,25 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     data = arguments.data or run.trained_on(arguments.model)
     if data is None:
         raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
-    _, (x, y) = datasets.load(data, root=arguments.data_root)
-    images = run.resized(x[: arguments.limit], model.config["input_shape"][0])
+    train, test = datasets.load(data, root=arguments.data_root)
+    x, y = (part[: arguments.limit] for part in test)
+    side = model.config["input_shape"][0]
+    images = run.resized(x, side)
     asked = run.asked_of(arguments.model)
-    images = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
-    _print_losses(model.evaluate(*run.inputs(model, images, y[: arguments.limit])))
+    held_out = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
+    losses = model.evaluate(*run.inputs(model, held_out, y))
+    _print_losses(losses)
+    n = arguments.n or min(len(images), 10000)
+    extractor = arguments.extractor or metrics.extractors.default(data, images.shape[1:])
+    scores = metrics.evaluate(
+        model, images, n, None, extractor, arguments.seed, reference_train=run.resized(train[0][:n], side)
+    )
+    _print_scores(scores)
+    if arguments.model.is_dir():
+        found = {"data": data, "epochs": len(model.history), "losses": losses, **scores}
+        with replacing(arguments.model / run.SCORES) as file:
+            file.write(json.dumps(found, indent=2, allow_nan=False).encode() + b"\n")
+        print(f"scores:  {arguments.model / run.SCORES}")
     return 0
 
 
@@ -297,6 +320,15 @@ def _sweep(arguments: argparse.Namespace) -> int:
 def _print_losses(losses: Mapping[str, float]) -> None:
     for name, value in losses.items():
         print(f"test {name}: {value:.3f}")
+
+
+def _print_scores(scores: Mapping[str, Any]) -> None:
+    """A table; what the extractor cannot tell is left out."""
+    for name, value in scores.items():
+        if isinstance(value, float):
+            print(f"{name + ':':<18}{value:.4g}")
+        elif value is not None:
+            print(f"{name + ':':<18}{' '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
 def _print_paths(work: run.Run) -> int:

@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 from . import checkpoint, datasets, pictures, settings, zoo
 from ._files import replacing
-from .callbacks import Callback, Checkpoint, Samples, TimeLimit
+from .callbacks import Callback, Checkpoint, Samples, Scores, TimeLimit
+from .metrics import extractors
 from .model import Model
 from .report import write_report
 from .settings import Settings
 
 MODEL, CHECKPOINT, HISTORY, REPORT = "model.safetensors", "checkpoint.safetensors", "history.csv", "report.html"
-WARNINGS = "warnings.txt"
+WARNINGS, SCORES = "warnings.txt", "scores.json"
 SAMPLES = pictures.SAMPLES
-FILES = (MODEL, CHECKPOINT, settings.FILE, HISTORY, REPORT, WARNINGS, *pictures.FILES)
+FILES = (MODEL, CHECKPOINT, settings.FILE, HISTORY, REPORT, WARNINGS, SCORES, *pictures.FILES)
 
 # Folders of the run with what it writes into them.
 ON_THE_WAY, KEPT = "samples", "checkpoints"
@@ -104,21 +105,23 @@ class Run:
         callbacks: Sequence[Callback] = (),
         samples_every: int | None = None,
         keep: int = 0,
+        scores_every: int | None = None,
     ) -> Outcome:
         """Trains to the last epoch, or until Ctrl-C, a callback or the budget of seconds ends it, and writes the
         results, which a run that Ctrl-C or a callback stopped goes without.
 
         The newest state is saved every `checkpoint_every` epochs, every half minute (of large models more rarely), and
         at the end, whatever it is; of those every `checkpoint_every` epochs the last `keep` stay, with them the best
-        epoch's where the model has a loss to tell it by. Pictures of the same draws are made every `samples_every`
-        epochs (None: about ten in all).
+        epoch's where the model has a loss or a score to tell it by. Pictures of the same draws are made every
+        `samples_every` epochs (None: about ten in all), scores every `scores_every` epochs (None: never).
         FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
         """
         deadline = None if budget is None else time.monotonic() + budget
         train, test = self.data()
         model = self._model(train[0])
         self._prepare_folder()
-        watchers = [*self._callbacks(model, checkpoint_every, samples_every, keep), *callbacks]
+        scores = [] if scores_every is None else [self.scores(train, test, scores_every)]
+        watchers = [*scores, *self._callbacks(model, checkpoint_every, samples_every, keep, bool(scores)), *callbacks]
         try:
             self._fit(model, train, test, watchers, deadline, verbose)
         except FloatingPointError as error:
@@ -198,26 +201,34 @@ class Run:
         if missing > 0:
             model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
-    def _callbacks(self, model: Model, every: int, samples_every: int | None, keep: int) -> list[Callback]:
+    def scores(self, train: Split, test: Split, every: int) -> Callback:
+        """Scores with the data set's own classifier, of as many images as there are test images, 10,000 at most."""
+        count = min(10000, len(test[0]))
+        extractor = extractors.default(self.settings.data, test[0].shape[1:])
+        return Scores(test[0], every, count, extractor, reference_train=train[0])
+
+    def _callbacks(
+        self, model: Model, every: int, samples_every: int | None, keep: int, scored: bool
+    ) -> list[Callback]:
         """The newest state is written last of what lies in the folder: a run that is killed goes on from before."""
         between = samples_every or -(-self.settings.epochs // PICTURES)
         seconds = CHECKPOINT_SECONDS * max(1.0, model.parameter_count / LARGE_MODEL)
         gif = find_spec("PIL") is not None
         return [
-            *(self._keepers(model, every, keep) if keep else ()),
+            *(self._keepers(model, every, keep, scored) if keep else ()),
             Samples(self.folder / ON_THE_WAY, every_epochs=between, seed=self.settings.seed, gif=gif),
             _WarningsFile(self.folder / WARNINGS),
             Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=seconds),
             _HistoryFile(self.folder / HISTORY),
         ]
 
-    def _keepers(self, model: Model, every: int, keep: int) -> list[Callback]:
+    def _keepers(self, model: Model, every: int, keep: int, scored: bool) -> list[Callback]:
         folder = self.folder / KEPT
         folder.mkdir(exist_ok=True)
         path, best = folder / "checkpoint-{epoch:03d}.safetensors", folder / "best.safetensors"
-        if not hasattr(model, "encode"):  # a GAN's losses do not tell how good it is
+        if not scored and not hasattr(model, "encode"):  # a GAN's losses do not tell how good it is
             return [Checkpoint(path, every_epochs=every, keep=keep)]
-        return [Checkpoint(path, every_epochs=every, keep=keep, monitor="val_loss", best=best)]
+        return [Checkpoint(path, every_epochs=every, keep=keep, monitor="fd" if scored else "val_loss", best=best)]
 
     def _write_results(self, model: Model, test: Split) -> tuple[Mapping[str, float], list[str]]:
         """Model, history, pictures and report; returns the test losses and the pictures that lack matplotlib."""

@@ -11,7 +11,7 @@ import numpy as np
 import genmodels as gm
 from genmodels import cli, pictures, run
 
-RESULTS = {*run.FILES, run.ON_THE_WAY} - {run.WARNINGS}
+RESULTS = {*run.FILES, run.ON_THE_WAY} - {run.WARNINGS, run.SCORES}
 LOSSES, LATENT, RECONSTRUCTIONS = pictures.LOSSES, pictures.LATENT, pictures.RECONSTRUCTIONS
 SMALL = ("vae-keras", "--data", "strokes", "--limit", "256", "--batch-size", "32")
 

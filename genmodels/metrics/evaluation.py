@@ -62,7 +62,7 @@ def evaluate(
     """
     shape = getattr(model_or_images, "input_shape", None) or np.shape(model_or_images)[1:]
     if extractor is None and len(shape) == 3:
-        extractor = extractors.default(getattr(model_or_images, "recipe", None), shape)
+        extractor = extractors.of_recipe(model_or_images, shape)
     reference = Reference(x_test, n, extractor, reference_train, seed, k)
     return reference.score(model_or_images, labels)
 

@@ -17,9 +17,7 @@ import numpy as np
 from .. import _core
 from .. import _validate as check
 from ..datasets import resize
-
-NAMES = ("mnist", "fashion_mnist", "cifar10", "strokes")
-"""The classifiers that come with the package, each trained on the data set of its name."""
+from . import weights
 
 PIECE = 500
 """Images that go through an extractor at a time."""
@@ -87,7 +85,7 @@ def find(extractor: Any, shape: tuple[int, ...]) -> Extractor:
     """The extractor that a caller named, for images of this shape (H, W, C)."""
     if isinstance(extractor, Extractor):
         return extractor
-    if isinstance(extractor, str) and extractor in NAMES:
+    if isinstance(extractor, str) and extractor in weights.names():
         return _classifier(extractor)
     if isinstance(extractor, os.PathLike) or (isinstance(extractor, str) and extractor.endswith(".onnx")):
         from .onnx import OnnxExtractor
@@ -95,24 +93,26 @@ def find(extractor: Any, shape: tuple[int, ...]) -> Extractor:
         extractor = OnnxExtractor(extractor)
     if callable(extractor):
         return _function(extractor, shape)
+    expected = f"one of {', '.join(weights.names())}, a function, or a file named *.onnx"
     if isinstance(extractor, str):
-        raise ValueError(f"extractor is {extractor!r}, must be one of {', '.join(NAMES)}, or a file named *.onnx")
-    raise TypeError(
-        f"extractor must be one of {', '.join(NAMES)}, a function or an ONNX file, not {check.shown(extractor)}"
-    )
+        raise ValueError(f"extractor is {extractor!r}, must be {expected}")
+    raise TypeError(f"extractor must be {expected}, not {check.shown(extractor)}")
 
 
-def default(recipe: Any, shape: tuple[int, ...]) -> str:
-    """The name of the classifier for images of this shape: that of the recipe's data set where its channels are the
-    images', else "mnist" for grey and "cifar10" for colour. ValueError for other channels."""
-    channels = {name: 3 if name == "cifar10" else 1 for name in NAMES}
-    name = recipe.get("data") if isinstance(recipe, dict) else None
-    if channels.get(str(name)) == shape[2]:
-        return str(name)
-    for name in ("mnist", "cifar10"):
-        if channels[name] == shape[2]:
+def default(data: str | None, shape: tuple[int, ...]) -> str:
+    """The name of the classifier for images of this shape (H, W, C) from the data set `data`, where that is known: its
+    own, or else the one for grey images, "mnist", or for colour, "cifar10". ValueError where the package has none."""
+    channels = {name: 3 if name == "cifar10" else 1 for name in weights.names()}
+    for name in (data, "mnist", "cifar10"):
+        if name is not None and channels.get(name) == shape[2]:
             return name
-    raise ValueError(f"images of {shape[2]} channels: none of {', '.join(NAMES)} takes them; give an extractor")
+    raise ValueError(f"images of {shape[2]} channels: there is no classifier of our own for them; give an extractor")
+
+
+def of_recipe(model: Any, shape: tuple[int, ...]) -> str:
+    """The `default` for a model, by its recipe's data set, or for what is no model."""
+    recipe = getattr(model, "recipe", None)
+    return default(recipe.get("data") if isinstance(recipe, dict) else None, shape)
 
 
 def as_images(x: Any, name: str) -> np.ndarray:
@@ -159,9 +159,7 @@ def _joined(function: Function, images: np.ndarray, what: str) -> np.ndarray:
 
 def _classifier(name: str) -> Extractor:
     """One of the classifiers that come with the package."""
-    from .weights import load
-
-    network, digest = load(name)
+    network, digest = weights.load(name)
     size, channels = network.input_shape[:2], network.input_shape[2]
 
     def fit(images: np.ndarray) -> np.ndarray:

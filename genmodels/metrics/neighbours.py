@@ -24,7 +24,8 @@ def precision_recall(a: Any, b: Any, k: int = 5) -> tuple[float, float]:
     rows than features.
     """
     a, b = pair(a, b)
-    return neighbour_scores(a, b, *_radii(a, b, k), k)[:2]
+    number = check_k(k, min(len(a), len(b)))
+    return neighbour_scores(a, b, radii(a, number), radii(b, number), number)[:2]
 
 
 def density_coverage(a: Any, b: Any, k: int = 5) -> tuple[float, float]:
@@ -36,7 +37,10 @@ def density_coverage(a: Any, b: Any, k: int = 5) -> tuple[float, float]:
     `precision_recall`.
     """
     a, b = pair(a, b)
-    return neighbour_scores(a, b, *_radii(a, b, k), k)[2:]
+    radii_b, nothing = radii(b, check_k(k, min(len(a), len(b)))), np.zeros(len(a))
+    _, balls_round_a = _core.neighbour_counts(a, b, nothing, radii_b)
+    inside_b, _ = _core.neighbour_counts(b, a, radii_b, nothing)
+    return float(balls_round_a.sum() / (k * len(a))), float(np.mean(inside_b > 0))
 
 
 def radii(x: np.ndarray, k: int) -> np.ndarray:
@@ -61,8 +65,3 @@ def check_k(k: Any, samples: int) -> int:
     if number >= samples:
         raise ValueError(f"k is {number}, must be below the number of samples, {samples}")
     return number
-
-
-def _radii(a: np.ndarray, b: np.ndarray, k: Any) -> tuple[np.ndarray, np.ndarray]:
-    number = check_k(k, min(len(a), len(b)))
-    return radii(a, number), radii(b, number)

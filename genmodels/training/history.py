@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 TIMES = ("seconds", "images_per_second")
 """The columns that differ from run to run; they come last."""
 
+SCORES = (
+    *("fd", "kd", "kd_stderr", "is", "precision", "recall", "density", "coverage", "label_accuracy"),
+    *("fd_floor", "fd_ceiling", "n_generated", "n_reference", "fd_epoch", "fd_extractor"),
+)
+"""The columns of the callback `Scores`: no losses, and NaN in the epochs without them."""
+
 # Of a table in a notebook.
 _ROWS_SHOWN = 10
 
@@ -42,6 +48,13 @@ class Table:
         for name, column in self._columns.items():
             column.append(values.get(name, math.nan))
         self._length += 1
+
+    def amend(self, values: Mapping[str, float]) -> None:
+        """Set values of the last row. A new column is NaN in the rows before. ValueError without a row."""
+        if not self._length:
+            raise ValueError(f"history: there is no {self._index} yet to amend")
+        for name, value in values.items():
+            self._columns.setdefault(name, [math.nan] * self._length)[-1] = float(value)
 
     def __getitem__(self, name: str) -> list[float]:
         """A copy of a column. ValueError for a name that is not there."""
@@ -105,7 +118,8 @@ class History(Table):
 
     An epoch's loss is the mean over its images, of the losses met on the way; "val_" before a name means the
     validation data after the epoch. "seconds" is the time of the epoch's training steps, without validation and
-    callbacks, "images_per_second" the speed in them. A column is a list of floats, NaN where an epoch lacks the value.
+    callbacks, "images_per_second" the speed in them. The callback `Scores` adds the columns SCORES.
+    A column is a list of floats, NaN where an epoch lacks the value.
     The length is the number of whole epochs; the steps of a fit broken off in an epoch stay among the steps.
 
     Attributes:
