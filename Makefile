@@ -1,7 +1,8 @@
 # make demo   trains a conditional VAE on drawn digits and names the picture it made
 # make test   runs the tests
 # make parity compares with PyTorch (a large download); make bench times the two side by side
-# make notebooks runs them from the top
+# make notebooks runs them from the top in a short form; make notebooks-full on the data sets in GENMODELS_DATA, for
+#                an hour and a half, and keeps what they show (one of them: NOTEBOOKS=notebooks/ten_minute_tour.ipynb)
 # make lint, make format, make clean
 #
 # Everything happens in the virtual environment $(VENV), made on first use with $(PYTHON) (3.11 or newer).
@@ -13,11 +14,12 @@ DEMO_EPOCHS ?= 4
 DEMO_OUT ?= runs/demo
 PYTEST_FLAGS ?=
 THREADS ?= 2
+NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
 
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.c csrc/*/*.h)
 FORMATTED_C := $(wildcard csrc/*/*.c csrc/*/*.h tests/native/*.c tests/native/*.h benchmarks/*.c)
 
-.PHONY: demo test parity notebooks lint format bench clean
+.PHONY: demo test parity notebooks notebooks-full lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -30,7 +32,10 @@ parity: $(VENV)/parity-ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) tests/parity
 
 notebooks: $(VENV)/notebook-ready
-	$(BIN)/jupyter-execute $(wildcard notebooks/*.ipynb)
+	GENMODELS_NOTEBOOKS=short $(BIN)/python notebooks/execute.py $(NOTEBOOKS)
+
+notebooks-full: $(VENV)/notebook-ready
+	GENMODELS_NOTEBOOKS=full $(BIN)/python notebooks/execute.py --write $(NOTEBOOKS)
 
 lint: $(VENV)/lint-ready
 	$(BIN)/ruff check .

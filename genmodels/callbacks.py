@@ -2,6 +2,7 @@
 
 from .training.callbacks import Callback, EarlyStopping, TimeLimit
 from .training.checkpoints import Checkpoint
+from .training.live import LivePlot
 from .training.samples import Samples
 from .training.schedules import ConstantRate, CosineDecay, LinearDecay, ReduceOnPlateau, Schedule, StepDecay
 from .training.scores import Scores
@@ -13,6 +14,7 @@ __all__ = [
     "CosineDecay",
     "EarlyStopping",
     "LinearDecay",
+    "LivePlot",
     "ReduceOnPlateau",
     "Samples",
     "Schedule",

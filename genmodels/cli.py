@@ -260,8 +260,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     side = model.config["input_shape"][0]
     images = run.resized(x, side)
     asked = run.asked_of(arguments.model)
-    seen = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
-    losses = model.evaluate(*run.inputs(model, seen, y))
+    held_out = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
+    losses = model.evaluate(*run.inputs(model, held_out, y))
     _print_losses(losses)
     n = arguments.n or min(len(images), 10000)
     extractor = arguments.extractor or metrics.extractors.default(data, images.shape[1:])

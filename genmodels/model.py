@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
+from ._html import Markup, folded, line, table
 from ._tensors import Tensors
 from .training.history import History
 
@@ -147,6 +148,20 @@ class Model:
         """A table of every network's layers, output shapes and parameter counts."""
         parts = [f"{name}\n{network.summary()}" for name, network in self.networks.items()]
         return "\n\n".join([*parts, f"{self.family}: {self.parameter_count:,} trainable parameters in all"])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the networks and, folded, their layers."""
+        trained = f"{len(self.history)} epochs trained" if len(self.history.steps) else "not trained yet"
+        rows = []
+        for name, network in self.networks.items():
+            shapes, count = (str(network.input_shape), str(network.output_shape)), f"{network.parameter_count:,}"
+            rows.append((name, *shapes, len(network.layers), count))
+        parts = [
+            line(self.family, f"{self.parameter_count:,} parameters, {trained}"),
+            table(("network", "input", "output", "layers", "parameters"), rows),
+            *(folded(f"layers of {name}", Markup(network._repr_html_())) for name, network in self.networks.items()),
+        ]
+        return "".join(parts)
 
     def fit(
         self,

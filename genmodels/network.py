@@ -12,10 +12,13 @@ import numpy as np
 
 from . import _core
 from . import _validate as check
+from ._html import line, shortened, table
 from ._tensors import Tensors
 from .layers import MAX_RANK, Layer
 
 __all__ = ["Network"]
+
+_HEAD = ("layer", "output shape", "parameters")
 
 _weights_limit: ContextVar[int | None] = ContextVar("weights_limit", default=None)
 
@@ -135,10 +138,18 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers: index and layer, output shape, trainable parameters. It is returned, not printed."""
-        rows = [("layer", "output shape", "parameters"), ("input", str(self.input_shape), "")]
+        return format_table([_HEAD, *self._rows(), ("total", "", f"{self.parameter_count:,}")])
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks; of many layers the first and the last."""
+        title = line("Network", f"{self.input_shape} to {self.output_shape}, {self.parameter_count:,} parameters")
+        return title + table(_HEAD, shortened(self._rows(), "layers", "see summary()"))
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        rows = [("input", str(self.input_shape), "")]
         for index, (layer, (_, shape, count)) in enumerate(zip(self._layers, self._core.layers(), strict=True)):
             rows.append((f"{index} {described(layer)}", str(shape), f"{count:,}"))
-        return format_table([*rows, ("total", "", f"{self.parameter_count:,}")])
+        return rows
 
     def __repr__(self) -> str:
         return f"Network({list(self._layers)!r}, input_shape={self.input_shape})"

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import plot
 from .model import Model
+from .plot.curves import FEW_EPOCHS
 from .plot.evolution import chosen, sample_pictures
 from .plot.figure import figure_png, new_figure, save_figure
 from .plot.images import enlarged, png, tile
@@ -23,8 +24,6 @@ from .training.samples import MOVIE, classes_in_turn
 SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS = "samples.png", "losses.png", "latent.png", "reconstructions.png"
 FILES = (SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS)
 
-# Losses of fewer epochs are drawn step by step: so few points would show little of their course.
-FEW_EPOCHS = 5
 # Stages of the latent space side by side.
 _STAGES = 3
 _DRAWN = "25 images the model draws from noise"

@@ -60,15 +60,6 @@ def test_repr_tells_what_there_is(history):
     assert repr(history.steps) == "Table(3 steps: loss, kl)"
 
 
-def test_html_holds_the_last_epochs_and_no_markup_of_names(history):
-    for epoch in range(20):
-        history.append({"<b>": epoch})
-    html = history._repr_html_()
-    assert html.count("<tr>") == 11
-    assert "&lt;b&gt;" in html
-    assert "<td>22</td>" in html
-
-
 def test_csv_reads_back_exactly(history, tmp_path):
     history.to_csv(tmp_path / "history.csv")
     with open(tmp_path / "history.csv", newline="") as file:

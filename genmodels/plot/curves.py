@@ -14,6 +14,9 @@ from .scores import COLUMNS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Losses of fewer epochs are best drawn step by step: so few points would show little of their course.
+FEW_EPOCHS = 5
+
 # Columns of a history that are no losses, by the beginnings of their names.
 _OTHER = ("epoch", "seconds", "images_per_second", "learning_rate", "fd_")
 # Well apart in colour and in grey, and each with a marker of its own.

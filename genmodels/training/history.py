@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import math
 import os
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from .._files import replacing
+from .._html import line, number, sparkline, table
 
 if TYPE_CHECKING:
     import pandas
@@ -23,6 +23,9 @@ SCORES = (
     *("fd_floor", "fd_ceiling", "n_generated", "n_reference", "fd_epoch", "fd_extractor"),
 )
 """The columns of the callback `Scores`: no losses, and NaN in the epochs without them."""
+
+# Of a table in a notebook.
+_ROWS_SHOWN = 10
 
 
 class Table:
@@ -74,7 +77,18 @@ class Table:
         return self._length
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} {self._index}s: {', '.join(self.keys()) or 'empty'})"
+        return f"{type(self).__name__}({self._about()}: {', '.join(self.keys()) or 'empty'})"
+
+    def _about(self) -> str:
+        return f"{len(self)} {self._index}s"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the course of every column, and the last rows."""
+        names, last = self.keys(), range(max(0, self._length - _ROWS_SHOWN), self._length)
+        course = ["course", *(sparkline(self._columns[name]) for name in names)]
+        rows = [[row + 1, *(number(self._columns[name][row]) for name in names)] for row in last]
+        title = line(type(self).__name__, self._about())
+        return title + (table([self._index, *names], [course, *rows]) if rows else "")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the table as CSV: the count, the losses, the times. What a row lacks is an empty field; numbers read
@@ -128,16 +142,5 @@ class History(Table):
         """The numbers of the whole epochs, from 1: the horizontal axis of a plot."""
         return list(range(1, len(self) + 1))
 
-    def __repr__(self) -> str:
-        state = ", interrupted" if self.interrupted else ""
-        return f"History({len(self)} epochs, {len(self.steps)} steps{state}: {', '.join(self.keys()) or 'empty'})"
-
-    def _repr_html_(self) -> str:
-        """A table of the last ten epochs, for notebooks."""
-        names = self.keys()
-        rows = [
-            [str(epoch), *(f"{self._columns[name][epoch - 1]:.6g}" for name in names)] for epoch in self.epochs[-10:]
-        ]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ["epoch", *names])
-        body = "".join("<tr>" + "".join(f"<td>{value}</td>" for value in row) + "</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    def _about(self) -> str:
+        return f"{len(self)} epochs, {len(self.steps)} steps{', interrupted' if self.interrupted else ''}"

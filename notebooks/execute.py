@@ -1,0 +1,60 @@
+"""Runs notebooks from the top, each in a fresh kernel, and ends with an error where a cell does.
+
+    python notebooks/execute.py [--write] NOTEBOOK...
+
+With --write the outputs are kept in the files, without what differs from machine to machine and says nothing: times of
+the cells and places of files. The kernels see the environment, GENMODELS_NOTEBOOKS and GENMODELS_DATA in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+# A warning names the file that a kernel made of its cell, or one of the package.
+PLACES = ((re.compile(r"\S*ipykernel_\d+/\d+\.py"), "cell"), (re.compile(r"/\S*/(genmodels|site-packages)/"), r"\1/"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run notebooks from the top.")
+    parser.add_argument("--write", action="store_true", help="keep the outputs")
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    failed = []
+    for path in arguments.notebooks:
+        began = time.monotonic()
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            execute(notebook, path.parent)
+        except CellExecutionError as error:
+            failed.append(path)
+            print(f"{path}: FAILED\n{error}", file=sys.stderr)
+            continue
+        print(f"{path}: {time.monotonic() - began:.0f} s", flush=True)
+        if arguments.write:
+            nbformat.write(notebook, path)
+    return len(failed) > 0
+
+
+def execute(notebook: Any, folder: Path) -> None:
+    """Fills the notebook's outputs. CellExecutionError, with the cell and its traceback, where one fails."""
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=None, record_timing=False, resources=resources).execute()
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream":
+                for place, name in PLACES:
+                    output.text = place.sub(name, output.text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
