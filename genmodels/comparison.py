@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint, pictures, plot, run, settings
+from .metrics.comparable import one_extractor
 from .model import Model
 from .plot.figure import figure_png, new_figure, require_matplotlib
-from .plot.scores import extractor_name, one_extractor
 from .report import figure, heading, number, paragraph, run_parts, table, write_page
 
 SCORES = "scores.json"
@@ -54,7 +54,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None, data_root: str |
     known = {str(folder): _settings(folder) for folder in folders}
     scores = {str(folder): _scores(folder) for folder in folders}
     # Before the models are loaded: of runs that cannot be compared nothing is to be computed.
-    extractor = one_extractor({name: found.get("extractor") for name, found in scores.items()})
+    extractor = one_extractor(scores)
     runs = [_open(folder, known[str(folder)], scores[str(folder)], data_root) for folder in folders]
     path = out or (folders[0] / run.REPORT if len(folders) == 1 else Path(run.REPORT))
     write_page(path, _title(runs), _parts(runs, extractor))
@@ -146,7 +146,7 @@ def _key(runs: Sequence[_Run], extractor: str | None) -> str:
     shown = "; ".join(f"{made} generated against {real} real images" for made, real in sorted(counts, key=str))
     return (
         f"{text} fd: Fréchet distance, in brackets its floor (real training against real test images) and its ceiling "
-        f"(noise); is: Inception Score's form. Both on features of the extractor {extractor_name(extractor)}; {shown}."
+        f"(noise); is: Inception Score's form. Both on features of the extractor {extractor}; {shown}."
     )
 
 

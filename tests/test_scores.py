@@ -45,7 +45,8 @@ def blur(x, y, strength, random):
 
 
 def blackout(x, y, strength, random):
-    x, side = x.copy(), round(28 * strength)
+    """A black square over a share of the area."""
+    x, side = x.copy(), round(28 * strength**0.5)
     for image, (row, column) in zip(x, random.integers(0, 29 - side, (len(x), 2)), strict=True):
         image[row : row + side, column : column + side] = 0
     return x
@@ -141,10 +142,14 @@ def test_scores_of_two_extractors_do_not_mix(digits):
     found = [metrics.evaluate(digits[:40], digits[40:80], extractor=one) for one in (projection, projection, other)]
     assert found[0] == found[1]
     number = metrics.extractor_number(found[0]["extractor"])
-    assert metrics.one_extractor(found[:2]) == metrics.one_extractor([{"fd_extractor": [math.nan, number]}]) == number
-    assert metrics.one_extractor([{"fd": 3.0}]) is None
-    for mixed in (found, [found[2], {"fd_extractor": [math.nan, number]}]):
-        with pytest.raises(ValueError, match="different extractors"):
+    history = {"fd_extractor": [math.nan, number]}
+    name = metrics.extractor_name(found[0]["extractor"])
+    assert name == f"projection:{number:012x}"
+    assert metrics.one_extractor({"first": found[0], "second": found[1], "run": history}) == name
+    assert metrics.one_extractor({"run": history}) == f"{number:012x}"
+    assert metrics.one_extractor({"run": {"fd": 3.0}}) is None
+    for mixed in ({"first": found[0], "other": found[2]}, {"run": history, "other": found[2]}):
+        with pytest.raises(ValueError, match=r"different extractors .* (first|run) has .*, other has other:"):
             metrics.one_extractor(mixed)
 
 

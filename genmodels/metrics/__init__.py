@@ -7,8 +7,9 @@ Order is (generated, reference) everywhere, features are (N, D), sums are in flo
 """
 
 from .classes import class_histogram, inception_score, label_accuracy
+from .comparable import extractor_name, extractor_number, one_extractor
 from .distances import frechet_distance, kernel_distance
-from .evaluation import evaluate, extractor_number, one_extractor
+from .evaluation import evaluate
 from .extractors import Extractor, features
 from .likelihood import active_units, elbo, log_likelihood, nll, reconstruction_error
 from .neighbours import density_coverage, precision_recall
@@ -22,6 +23,7 @@ __all__ = [
     "density_coverage",
     "elbo",
     "evaluate",
+    "extractor_name",
     "extractor_number",
     "features",
     "frechet_distance",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -165,36 +164,3 @@ class Reference:
             return extractors.as_images(given, "reference_train")[: self.n]
         images = datasets.load(given)[0][0][: self.n]
         return datasets.resize(images, self.images.shape[1:3])
-
-
-def one_extractor(scores: Iterable[Mapping[str, Any] | Any]) -> int | None:
-    """The number of the one extractor of all these scores, dicts of `evaluate` or histories with scores in them; None
-    where none of them has any. To be asked before scores come together in a table or a curve.
-
-    ValueError where two of them are of different extractors: their scores do not compare.
-    """
-    found: dict[int, str] = {}
-    for score in scores:
-        for number, name in _extractors_of(score):
-            found.setdefault(number, name)
-    if len(found) > 1:
-        raise ValueError(f"scores of different extractors do not compare: {' and '.join(found.values())}")
-    return next(iter(found), None)
-
-
-def extractor_number(extractor: str) -> int:
-    """The first 48 bits of the hash of an extractor "name:hash": a number that a column of floats holds exactly."""
-    digest = extractor.rpartition(":")[2]
-    try:
-        return int(digest[:12], 16)
-    except ValueError:
-        raise ValueError(f"extractor {check.shown(extractor)} does not end in a hash") from None
-
-
-def _extractors_of(score: Any) -> list[tuple[int, str]]:
-    if "extractor" in score:
-        return [(extractor_number(score["extractor"]), str(score["extractor"])[:40])]
-    if "fd_extractor" not in score:
-        return []
-    values = np.asarray(score["fd_extractor"], float)
-    return [(int(value), f"{int(value):012x}") for value in np.unique(values[np.isfinite(values)])]

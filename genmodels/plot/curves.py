@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from ..training.history import SCORES
 from .figure import PALETTE, axes_for
-from .scores import COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def history(h: Any, ax: Axes | None = None, keys: Sequence[str] | None = None, b
     table = getattr(h, "steps", h) if by == "step" else h
     names = list(table.keys())
     if keys is None:
-        keys = [name for name in names if name not in COLUMNS and not name.startswith((*_OTHER, "val_"))]
+        keys = [name for name in names if name not in SCORES and not name.startswith((*_OTHER, "val_"))]
     unknown = [key for key in keys if key not in names]
     if unknown:
         raise ValueError(f"the history has no {unknown[0]!r}; it has {', '.join(names)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _validate as check
+from ..metrics.comparable import one_extractor
 from .figure import PALETTE, axes_for
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ NAMES = {
 }
 # The end of the name of a curve's best point.
 _BEST = ":best"
-# Columns of a history that are scores, no losses.
-COLUMNS = (*NAMES, "kd_stderr")
 
 # Well apart in colour and in grey, and each with a line and a marker of its own.
 _STYLES = (
@@ -58,7 +57,7 @@ def fid(history: Any, ax: Axes | None = None) -> Axes:
     if not histories:
         raise ValueError("history is empty: there is nothing to draw")
     curves = {name: _curve(one, name) for name, one in histories.items()}
-    extractor = one_extractor({name: extractor_of(one) for name, one in histories.items()})
+    extractor = one_extractor(histories)
     ax = axes_for(ax, (7, 4.5))
     _claim(ax, "fd", extractor)
     for name, (epochs, values) in curves.items():
@@ -80,13 +79,13 @@ def comparison(values: Mapping[str, Any], score: str = "fd", ax: Axes | None = N
     if not values:
         raise ValueError("values is empty: there is nothing to compare")
     results = {str(name): _seeds(given, str(name)) for name, given in values.items()}
-    extractors = {
-        f"{name}, {number}": result.get("extractor")
+    scored = {
+        f"{name}, {number}": result
         for name, seeds in results.items()
         for number, result in enumerate(seeds, 1)
         if isinstance(result, Mapping)
     }
-    extractor = one_extractor(extractors)
+    extractor = one_extractor(scored)
     numbers = {name: [_number(result, score, name) for result in seeds] for name, seeds in results.items()}
     ax = axes_for(ax, (max(4.0, 1.2 * len(numbers) + 1.5), 4.5))
     _claim(ax, score, extractor)
@@ -103,39 +102,6 @@ def comparison(values: Mapping[str, Any], score: str = "fd", ax: Axes | None = N
     return ax
 
 
-def extractor_of(scores: Any) -> str | None:
-    """The extractor that made the scores of a history ("fd_extractor") or of `metrics.evaluate` ("extractor"), as text;
-    None where it is not said. ValueError for a history of several."""
-    for key in ("fd_extractor", "extractor"):
-        found = scores[key] if key in scores else getattr(scores, key, None)
-        if found is None:
-            continue
-        each = found if isinstance(found, list | tuple) else [found]
-        names = list(dict.fromkeys(extractor_name(one) for one in each if not _missing(one)))
-        if len(names) > 1:
-            raise ValueError(f"the scores are of different extractors, {names[0]} and {names[1]}, and not comparable")
-        return names[0] if names else None
-    return None
-
-
-def extractor_name(extractor: Any) -> str:
-    """An extractor as people read it: its name, and of a long hash the beginning."""
-    parts = extractor.values() if isinstance(extractor, Mapping) else [extractor]
-    return " ".join(str(part)[:16] if len(str(part)) >= 40 else str(part) for part in parts)
-
-
-def one_extractor(extractors: Mapping[str, Any]) -> str | None:
-    """The one extractor of all scores; ValueError, with both and whose they are, where there are two."""
-    known = {name: extractor_name(value) for name, value in extractors.items() if not _missing(value)}
-    for name, extractor in known.items():
-        first = next(iter(known))
-        if extractor != known[first]:
-            raise ValueError(
-                f"scores of different extractors are not comparable: {first} has {known[first]}, {name} has {extractor}"
-            )
-    return next(iter(known.values()), None)
-
-
 def spread_text(values: Sequence[float]) -> str:
     """The mean over the seeds, and from two values on the sample standard deviation."""
     middle, spread = mean(values), stdev(values) if len(values) > 1 else 0.0
@@ -143,10 +109,6 @@ def spread_text(values: Sequence[float]) -> str:
         return f"{middle:.4g}"
     places = min(max(1 - math.floor(math.log10(spread)), 0), 8)  # two digits of the spread, and the mean as exact
     return f"{middle:.{places}f} ± {spread:.{places}f}"
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _curve(history: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -94,7 +94,7 @@ class Scores(Callback):
         return "fd" in model.history and not math.isnan(model.history["fd"][-1])
 
     def _score(self, model: Model) -> None:
-        from ..metrics.evaluation import extractor_number
+        from ..metrics.comparable import extractor_number
 
         assert self._reference is not None
         scores = self._reference.score(model, self.labels)
@@ -104,7 +104,7 @@ class Scores(Callback):
 
     def _check_earlier(self, model: Model) -> None:
         """ValueError where the history has scores of another extractor."""
-        from ..metrics.evaluation import one_extractor
+        from ..metrics.comparable import one_extractor
 
         assert self._reference is not None
-        one_extractor([model.history, {"extractor": str(self._reference.extractor)}])
+        one_extractor({"the history": model.history, "the callback": {"extractor": str(self._reference.extractor)}})
