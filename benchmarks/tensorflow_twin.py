@@ -160,8 +160,8 @@ class TensorFlowModel:
         self.networks = {name: twin_of(network, form) for name, network in model.networks.items()}
         self.draws = "decoder" if isinstance(model, gm.VAE) else "generator"
         self.signed = isinstance(model.networks[self.draws].layers[-1], L.Tanh)
-        self.iteration = tf.function(self.losses_of_iteration)
-        self.sampling = tf.function(self.images)
+        self.iteration = tf.function(self.losses_of_iteration, autograph=False)
+        self.sampling = tf.function(self.images, autograph=False)
 
     @property
     def parameter_count(self) -> int:

@@ -95,13 +95,10 @@ def start(framework: str, threads: int) -> Callable[[gm.VAE | gm.GAN, Batch], Ow
         gm.set_num_threads(threads)
         return Own
     if framework == "tensorflow":
-        import tensorflow as tf
+        from tensorflow_twin import keras, tf, twin  # which prepares their import
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-        import keras
-        from tensorflow_twin import twin
-
         version = f"{tf.__version__}, Keras {keras.__version__}"
         return lambda model, batch: Twin(twin(model, form="native"), version, batch)
     import torch
