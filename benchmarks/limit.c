@@ -7,7 +7,8 @@
 #include "base/parallel.h"
 #include "kernels/table.h"
 
-enum { STEPS = 200000, CHAINS = 12 };
+/* Tasks of about a millisecond, so many that a thread which loses its processor for a while does not hold up all. */
+enum { STEPS = 200000, CHAINS = 12, TASKS_A_THREAD = 32 };
 
 #define LOOP(vector)                                                                                                   \
     vector sum[CHAINS] = {{0}}, factor = {0}, term = {0};                                                              \
@@ -31,7 +32,7 @@ __attribute__((target("avx2,fma"))) static void multiply_add_half(float *out) { 
 static void multiply_add_narrow(float *out) { LOOP(narrow) }
 
 static void multiply_add(void *context, int64_t index) {
-    float *out = (float *)context + index * 16;
+    float *out = (float *)context + index;
 #if defined(__x86_64__)
     if (gm_kernels_isa() == GM_ISA_AVX512 || gm_kernels_isa() == GM_ISA_AMX) {
         multiply_add_wide(out);
@@ -46,8 +47,8 @@ static void multiply_add(void *context, int64_t index) {
 }
 
 double limit(void) {
-    static float out[16 * 4 * GM_MAX_THREADS];
-    int64_t tasks = 4 * gm_num_threads(), width = gm_kernels_active()->tile.vector;
+    static float out[TASKS_A_THREAD * GM_MAX_THREADS];
+    int64_t tasks = TASKS_A_THREAD * gm_num_threads(), width = gm_kernels_active()->tile.vector;
     double start = gm_clock_seconds();
     gm_parallel_for(tasks, multiply_add, out);
     return (double)(tasks * STEPS * CHAINS * width * 2) / (gm_clock_seconds() - start);

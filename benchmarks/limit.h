@@ -2,7 +2,7 @@
 #ifndef LIMIT_H
 #define LIMIT_H
 
-/* FLOP/s of one run of a few milliseconds. */
+/* FLOP/s of one run of some tens of milliseconds. */
 double limit(void);
 
 #endif
