@@ -1,6 +1,8 @@
 # make demo   trains a conditional VAE on drawn digits and names the picture it made
 # make test   runs the tests
-# make parity compares with PyTorch (a large download); make bench times the two side by side
+# make parity compares with PyTorch (a large download)
+# make bench  times every reference model, its layers and the kernels beside the machine's limit; see benchmarks/
+# make bench-peers times them in turn with PyTorch and TensorFlow (large downloads), make bench-shapes single layers
 # make notebooks runs them from the top in a short form; make notebooks-full on the data sets in GENMODELS_DATA, for
 #                an hour and a half, and keeps what they show (one of them: NOTEBOOKS=notebooks/ten_minute_tour.ipynb)
 # make lint, make format, make clean
@@ -15,11 +17,12 @@ DEMO_OUT ?= runs/demo
 PYTEST_FLAGS ?=
 THREADS ?= 2
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
+BENCH_FLAGS ?=
 
 SOURCES := pyproject.toml setup.py $(wildcard csrc/*/*.c csrc/*/*.h)
-FORMATTED_C := $(wildcard csrc/*/*.c csrc/*/*.h tests/native/*.c tests/native/*.h benchmarks/*.c)
+FORMATTED_C := $(wildcard csrc/*/*.c csrc/*/*.h tests/native/*.c tests/native/*.h benchmarks/*.[ch])
 
-.PHONY: demo test parity notebooks notebooks-full lint format bench clean
+.PHONY: demo test parity notebooks notebooks-full lint format bench bench-peers bench-shapes clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -48,15 +51,30 @@ format: $(VENV)/lint-ready
 	$(BIN)/ruff format .
 	clang-format -i $(FORMATTED_C)
 
-bench: $(VENV)/parity-ready build/conv
-	build/conv $(THREADS)
-	$(BIN)/python benchmarks/vae_keras.py time --threads $(THREADS)
+bench: $(VENV)/built build/conv build/layer
+	$(BIN)/python benchmarks/own.py --threads $(THREADS) $(BENCH_FLAGS)
+
+bench-peers: $(VENV)/built build/layer build/peers-torch/ready build/peers-tf/ready
+	$(BIN)/python benchmarks/peers.py --threads $(THREADS) $(BENCH_FLAGS)
+
+bench-shapes: $(VENV)/built build/layer build/peers-torch/ready
+	$(BIN)/python benchmarks/shapes.py --threads $(THREADS) $(BENCH_FLAGS)
 
 # The loop that measures the machine's limit is to be contracted to fused multiply-adds, the core is not.
-build/conv: benchmarks/conv.c $(wildcard csrc/*/*.c csrc/*/*.h)
+BENCH_FLAGS_C := -std=gnu11 -O3 -Wall -Wextra -Wconversion -Icsrc
+CORE := $(wildcard csrc/base/*.c csrc/kernels/*.c csrc/layers/*.c csrc/network/*.c)
+build/conv build/layer: build/%: benchmarks/%.c benchmarks/limit.c benchmarks/limit.h $(CORE) $(wildcard csrc/*/*.h)
 	mkdir -p build
-	$(CC) -std=gnu11 -O3 -Wall -Wextra -Wconversion -ffp-contract=fast -Icsrc -c -o build/conv.o benchmarks/conv.c
-	$(CC) -std=gnu11 -O3 -ffp-contract=off -Icsrc -o $@ build/conv.o $(wildcard csrc/base/*.c csrc/kernels/*.c) -pthread -lm
+	$(CC) $(BENCH_FLAGS_C) -ffp-contract=fast -c -o $@-limit.o benchmarks/limit.c
+	$(CC) $(BENCH_FLAGS_C) -ffp-contract=off -o $@ benchmarks/$*.c $@-limit.o $(CORE) -pthread -lm
+
+# The frameworks that benchmarks/ compares with, each in an environment of its own; genmodels is imported from here.
+build/peers-torch/ready: PEER := torch==2.13.0
+build/peers-tf/ready: PEER := 'tensorflow-cpu==2.21.*' 'keras>=3,<4'
+build/peers-torch/ready build/peers-tf/ready: | $(VENV)/bin/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet 'numpy>=2' $(PEER)
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist genmodels.egg-info genmodels/_core.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -79,7 +97,7 @@ $(VENV)/lint-ready: $(VENV)/test-ready
 	$(BIN)/python -m pip install --quiet ruff mypy
 	touch $@
 
-# PyTorch is what tests/parity/ and benchmarks/ compare with; nothing else here uses it.
+# PyTorch is what tests/parity/ compares with.
 $(VENV)/parity-ready: $(VENV)/test-ready
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	touch $@

@@ -1,21 +1,21 @@
 /* GFLOP/s of the convolution kernels beside the machine's own limit, measured in turn in one run.
  *
- *     make build/conv && build/conv 2     on two threads
+ *     make build/conv && build/conv 2     on two threads, as JSON; `make bench` makes a table of it
  *
- * FLOPs count the taps that fall inside the image, two a multiply-add. The limit is a loop of independent fused
- * multiply-adds in registers on as many threads. Medians of 9 rounds; a round measures every layer once. */
+ * FLOPs count the taps that fall inside the image, two a multiply-add. Medians of 9 rounds; a round measures the limit
+ * (limit.h) and every layer once. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "kernels/conv.h"
 #include "kernels/table.h"
+#include "limit.h"
 
 enum { ROUNDS = 9, PASSES = 3 };
 
-static const char *const pass_names[PASSES] = {"forward", "input gradient", "weight gradient"};
+static const char *const pass_names[PASSES] = {"forward", "input_gradient", "weight_gradient"};
 
 typedef struct layer {
     const char *name;
@@ -25,12 +25,6 @@ typedef struct layer {
     double flops, seconds[PASSES][ROUNDS];
 } layer;
 
-static double now(void) {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -39,50 +33,6 @@ static int ascending(const void *a, const void *b) {
 static double median(double *values) {
     qsort(values, ROUNDS, sizeof *values, ascending);
     return values[ROUNDS / 2];
-}
-
-/* ---- the limit -------------------------------------------------------------------------------------------------- */
-
-enum { FMA_STEPS = 200000, FMA_CHAINS = 12 };
-
-#define FMA_LOOP(vector)                                                                                               \
-    vector sum[FMA_CHAINS] = {{0}}, factor = {0}, term = {0};                                                          \
-    factor += 0.999f, term += 0.001f;                                                                                  \
-    for (int c = 0; c < FMA_CHAINS; c++) sum[c] += (float)c; /* equal chains would be computed once */                 \
-    for (int i = 0; i < FMA_STEPS; i++) {                                                                              \
-        for (int c = 0; c < FMA_CHAINS; c++) sum[c] = sum[c] * factor + term;                                          \
-        __asm__ volatile("" : "+x"(factor), "+x"(term));                                                               \
-    }                                                                                                                  \
-    for (int c = 1; c < FMA_CHAINS; c++) sum[0] += sum[c];                                                             \
-    memcpy(out, &sum[0], sizeof(float));
-
-typedef float wide __attribute__((vector_size(64)));
-typedef float half __attribute__((vector_size(32)));
-typedef float narrow __attribute__((vector_size(16)));
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f,avx512vl"))) static void multiply_add_avx512(float *out) { FMA_LOOP(wide) }
-__attribute__((target("avx2,fma"))) static void multiply_add_avx2(float *out) { FMA_LOOP(half) }
-#endif
-static void multiply_add_portable(float *out) { FMA_LOOP(narrow) }
-
-static void multiply_add(void *context, int64_t index) {
-    float *out = (float *)context + index * 16;
-    switch (gm_kernels_isa()) {
-#if defined(__x86_64__)
-    case GM_ISA_AVX512: multiply_add_avx512(out); break;
-    case GM_ISA_AVX2: multiply_add_avx2(out); break;
-#endif
-    default: multiply_add_portable(out); break;
-    }
-}
-
-static double limit(void) {
-    static float out[16 * GM_MAX_THREADS];
-    int64_t tasks = 4 * gm_num_threads(), width = gm_kernels_active()->tile.vector;
-    double start = now();
-    gm_parallel_for(tasks, multiply_add, out);
-    return (double)(tasks * FMA_STEPS * FMA_CHAINS * width * 2) / (now() - start);
 }
 
 /* ---- the layers ------------------------------------------------------------------------------------------------- */
@@ -117,13 +67,13 @@ static void prepare(layer *l) {
 }
 
 static void measure(layer *l, int round) {
-    double t[PASSES + 1] = {now()};
+    double t[PASSES + 1] = {gm_clock_seconds()};
     gm_conv_forward(&l->g, l->N, l->x, l->w, l->y, NULL, l->workspace);
-    t[1] = now();
+    t[1] = gm_clock_seconds();
     gm_conv_backward_data(&l->g, l->N, l->y, l->w, l->dx, NULL, l->workspace);
-    t[2] = now();
+    t[2] = gm_clock_seconds();
     gm_conv_backward_weights(&l->g, l->N, l->x, l->y, l->dw, l->workspace);
-    t[3] = now();
+    t[3] = gm_clock_seconds();
     for (int p = 0; p < PASSES; p++) l->seconds[p][round] = t[p + 1] - t[p];
 }
 
@@ -152,19 +102,17 @@ int main(int count, char **arguments) {
         limits[round] = limit();
         for (int i = 0; i < LAYERS; i++) measure(&layers[i], round);
     }
-    double peak = median(limits);
-    printf("%s, %d threads, fused multiply-adds: %.0f GFLOP/s\n\n", gm_isa_name(gm_kernels_isa()), gm_num_threads(),
-           peak * 1e-9);
-    printf("| image, filters, kernel | batch |");
-    for (int p = 0; p < PASSES; p++) printf(" %s: ms | GFLOP/s | of the limit |", pass_names[p]);
-    printf("\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+    printf("{\"isa\": \"%s\", \"threads\": %d, \"limit_gflops\": %.1f, \"layers\": [\n", gm_isa_name(gm_kernels_isa()),
+           gm_num_threads(), median(limits) * 1e-9);
     for (int i = 0; i < LAYERS; i++) {
-        printf("| %s | %lld |", layers[i].name, (long long)layers[i].N);
+        printf("  {\"layer\": \"%s\", \"batch\": %lld", layers[i].name, (long long)layers[i].N);
         for (int p = 0; p < PASSES; p++) {
-            double seconds = median(layers[i].seconds[p]), rate = layers[i].flops / seconds;
-            printf(" %.2f | %.0f | %.0f %% |", seconds * 1e3, rate * 1e-9, 100 * rate / peak);
+            double seconds = median(layers[i].seconds[p]);
+            printf(", \"%s\": {\"ms\": %.4f, \"gflops\": %.2f}", pass_names[p], seconds * 1e3,
+                   layers[i].flops / seconds * 1e-9);
         }
-        printf("\n");
+        printf("}%s\n", i + 1 < LAYERS ? "," : "");
     }
+    printf("]}\n");
     return 0;
 }
