@@ -6,8 +6,9 @@
 A row is `genmodels train NAME --recipe --budget T --out OUT/NAME`, which ends after the budget or the recipe's last
 epoch, whichever comes first; a row whose model is there is not run again. Where the recipe's large batches and slow
 rates leave too few steps in ten minutes to draw anything, the row takes the smaller batches and quicker rates of
-IN_SHORT, and the table says so. Then prints a Markdown table of all rows there are, from their own files, and copies
-their pictures to the folder given.
+IN_SHORT, and the table says so. With --scores each is scored by `genmodels evaluate`, 10,000 draws against the 10,000
+test images. Then prints a Markdown table of all rows there are, from their own files, and copies their pictures to the
+folder given.
 
 Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
 """
@@ -15,17 +16,18 @@ Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import genmodels as gm
-from genmodels import settings
+from genmodels import run, settings
 from genmodels.plot.curves import label
 
 TIMES = ("seconds", "images_per_second")
-
+HEAD = ("model", "parameters", "epochs", "seconds", "last losses", "fd (floor, ceiling)", "precision, recall", "draws")
 
 # Options for a short training in the recipe's place: four times the steps, at the rates of Radford et al. (2016).
 QUICK = ("--batch-size", "64", "--learning-rate", "2e-4", "--beta1", "0.5")
@@ -35,6 +37,10 @@ IN_SHORT = {"dcgan-tf": QUICK, "gan-mlm": QUICK, "cgan-keras": ("--beta1", "0.5"
 def train(name: str, out: Path, budget: str) -> None:
     command = [sys.executable, "-m", "genmodels", "train", name, "--recipe", "--budget", budget, "--out", str(out)]
     subprocess.run([*command, "--resume", *IN_SHORT.get(name, ())], check=True, stdout=sys.stderr)
+
+
+def evaluate(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "genmodels", "evaluate", str(folder)], check=True, stdout=sys.stderr)
 
 
 def row(name: str, folder: Path) -> str:
@@ -49,8 +55,18 @@ def row(name: str, folder: Path) -> str:
     progress = f"{epochs:.1f} of {recipe['epochs']}, batch {asked.batch_size}"
     changes = {"rate": asked.learning_rate, "beta1": asked.beta1}
     progress += "".join(f", {what} {value:g}" for what, value in changes.items() if value is not None)
-    cells = [f"`{name}`", recipe["data"], counts, progress, f"{seconds(model):.0f}", losses]
-    return "| " + " | ".join([*cells, f'<img src="docs/images/zoo/{name}.png" width="140" alt="25 draws">']) + " |"
+    draws = f'<img src="docs/images/zoo/{name}.png" width="140" alt="25 draws of {name}">'
+    cells = [f"`{name}`", counts, progress, f"{seconds(model):.0f}", losses, *scores(folder), draws]
+    return "| " + " | ".join(cells) + " |"
+
+
+def scores(folder: Path) -> tuple[str, str]:
+    """Frechet distance and precision and recall, empty where the run was not scored."""
+    if not (folder / run.SCORES).exists():
+        return "", ""
+    found = json.loads((folder / run.SCORES).read_bytes())
+    distance = f"{found['fd']:.3g} ({found['fd_floor']:.2g}, {found['fd_ceiling']:.3g})"
+    return distance, f"{found['precision']:.2f}, {found['recall']:.2f}"
 
 
 def seconds(model: gm.VAE | gm.GAN) -> float:
@@ -64,13 +80,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=gm.zoo.names(), choices=gm.zoo.names(), metavar="NAME")
     parser.add_argument("--budget", default="10m", help="of a row: 90s, 10m, ...")
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
+    parser.add_argument("--scores", action="store_true", help="score the rows that are not scored yet")
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
     for name in options.only:
         if not (options.out / name / "model.safetensors").exists():
             train(name, options.out / name, options.budget)
+        if options.scores and not (options.out / name / run.SCORES).exists():
+            evaluate(options.out / name)
     rows = [name for name in gm.zoo.names() if (options.out / name / "model.safetensors").exists()]
-    print("| model | data | parameters | epochs | seconds | last losses | draws |\n|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for name in rows:
         print(row(name, options.out / name))
         if options.pictures:
