@@ -4,7 +4,7 @@
 # make bench  times every reference model, its layers and the kernels beside the machine's limit; see benchmarks/
 # make bench-peers times them in turn with PyTorch and TensorFlow (large downloads), make bench-shapes single layers
 # make notebooks runs them from the top in a short form; make notebooks-full on the data sets in GENMODELS_DATA, for
-#                an hour and a half, and keeps what they show (one of them: NOTEBOOKS=notebooks/ten_minute_tour.ipynb)
+#                an hour and a half at most, and keeps what they show (one of them: NOTEBOOKS=notebooks/ten_minute_tour.ipynb)
 # make lint, make format, make clean
 #
 # Everything happens in the virtual environment $(VENV), made on first use with $(PYTHON) (3.11 or newer).

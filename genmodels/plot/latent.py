@@ -136,6 +136,7 @@ def _draw(ax: Axes, mean: NDArray[Any], labels: NDArray[Any] | None) -> None:
     for label, place in zip(classes, _apart(middles, _tag_size(ax, points)), strict=True):
         _tag(ax, place, int(label))
     ax.set(xlabel=names[0], ylabel=names[1])
+    ax.locator_params(axis="x", nbins=6)  # long numbers of small codes would touch each other
 
 
 def _legend(ax: Axes) -> None:
