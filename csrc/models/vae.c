@@ -274,8 +274,10 @@ static void weigh_piece(gm_vae *vae, const gm_latent_draws *draws, int64_t start
     gm_latent_draw(draws, start, N, z, config->latent_dim + config->num_classes, log_weights);
     place_labels(vae, N, row_labels);
     float *drawn = gm_network_forward(vae->network[DECODER], N, z, logits ? GM_NO_LAST_ACT : 0);
-    (logits ? gm_cross_entropy_rows : gm_squared_error_rows)(N, vae->image_size, drawn, target, start, draws->D,
-                                                             losses);
+    if (logits)
+        gm_cross_entropy_rows(N, vae->image_size, drawn, target, start, draws->D, losses);
+    else
+        gm_squared_error_rows(N, vae->image_size, drawn, target, start, draws->D, losses);
     for (int64_t n = 0; n < N; n++) log_weights[n] -= losses[n] + constant;
 }
 
