@@ -1,9 +1,12 @@
 """The twins that benchmarks/ times the library beside are the same models: parameters, outputs, terms of the loss.
 
-TensorFlow's are compared where it is installed.
+PyTorch's here; TensorFlow's in the environment that `make bench-peers` makes for it, by
+`build/peers-tf/bin/python -m pytest --noconftest tests/parity/test_twins.py`.
 """
 
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,13 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 # Of the others, the large and the alike, no layer is missing here.
 NAMES = ["vae-keras", "vae-z10", "vae-16", "vae-lstm", "dcgan-tf", "cgan-keras", "gan-16", "wgan-16", "wgan-mlm"]
 FORMS = {"torch_twin": ("exact", "nhwc", "nchw"), "tensorflow_twin": ("exact", "native")}
+# PyTorch, unless this is TensorFlow's environment: where neither is, importing PyTorch's twin fails.
+HERE = "tensorflow_twin" if find_spec("tensorflow") and not find_spec("torch") else "torch_twin"
 
 
-@pytest.fixture(params=FORMS)
-def twins(request):
-    pytest.importorskip({"torch_twin": "torch", "tensorflow_twin": "tensorflow"}[request.param])
-    return __import__(request.param)
+@pytest.fixture
+def twins():
+    return import_module(HERE)
 
 
 def moved(name):
