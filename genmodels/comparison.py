@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint, pictures, plot, run, settings
-from .metrics.comparable import one_extractor
+from .metrics import one_extractor, reconstruction_error
 from .model import Model
 from .plot.figure import figure_png, new_figure, require_matplotlib
 from .report import figure, heading, number, paragraph, run_parts, table, write_page
-
-SCORES = "scores.json"
-"""The dict of `metrics.evaluate` in a run's folder."""
 
 # Scores of the second table, beside those that the first one has.
 _MORE = ("kd", "precision", "recall", "density", "coverage", "label_accuracy")
@@ -76,7 +73,7 @@ def _settings(folder: Path) -> settings.Settings:
 
 def _scores(folder: Path) -> dict[str, Any]:
     """The scores in the folder, none where it was not scored."""
-    path = folder / SCORES
+    path = folder / run.SCORES
     if not path.exists():
         return {}
     try:
@@ -166,8 +163,7 @@ def _reconstruction_error(one: _Run) -> str:
     model: Any = one.model
     if one.data is None or not hasattr(model, "reconstruct"):
         return _NONE
-    x, labels = one.test
-    return f"{np.mean((model.reconstruct(x, labels) - x / np.float32(255)) ** 2, dtype=np.float64):.4f}"
+    return f"{reconstruction_error(model, *one.test):.4f}"
 
 
 def _time(seconds: float) -> str:

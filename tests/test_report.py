@@ -11,7 +11,7 @@ from command import call
 
 import genmodels as gm
 from genmodels import pictures, report, run, settings
-from genmodels.comparison import SCORES
+from genmodels.run import SCORES
 
 SCORED = {
     **{"fd": 12.5, "kd": 0.0123, "kd_stderr": 0.0045, "is": 7.25, "precision": 0.75, "recall": 0.5, "density": 0.8},

@@ -67,3 +67,7 @@ unsigned char *gm_arena_bytes(gm_arena *arena, int64_t count) {
 float *gm_arena_floats(gm_arena *arena, int64_t count) {
     return (float *)(void *)gm_arena_bytes(arena, count * (int64_t)sizeof(float));
 }
+
+double *gm_arena_doubles(gm_arena *arena, int64_t count) {
+    return (double *)(void *)gm_arena_bytes(arena, count * (int64_t)sizeof(double));
+}

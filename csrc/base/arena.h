@@ -25,8 +25,9 @@ gm_status gm_arena_create(const gm_arena *measured, gm_arena *arena, const char 
 
 void gm_arena_free(gm_arena *arena);
 
-/* The next `count` floats (or bytes), 64-byte aligned; NULL while measuring. `count` is bounded by GM_MAX_ELEMENTS. */
+/* The next `count` floats (doubles, bytes), 64-byte aligned; NULL while measuring. `count` is bounded by GM_MAX_ELEMENTS. */
 float *gm_arena_floats(gm_arena *arena, int64_t count);
+double *gm_arena_doubles(gm_arena *arena, int64_t count);
 unsigned char *gm_arena_bytes(gm_arena *arena, int64_t count);
 
 #endif

@@ -10,10 +10,6 @@ enum {
 
 static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
-double *gm_arena_doubles(gm_arena *arena, int64_t count) {
-    return (double *)(void *)gm_arena_bytes(arena, count * (int64_t)sizeof(double));
-}
-
 static void pack(const gm_pairs *pairs, const double *y) {
     for (int64_t c = 0; c < pairs->C; c++, y += pairs->D) {
         double *to = pairs->panels + c / pairs->width * pairs->width * pairs->D + c % pairs->width;

@@ -36,7 +36,4 @@ void gm_pairs_free(gm_pairs *pairs);
 void gm_pairs_visit(const gm_pairs *pairs, gm_pair_value value, int64_t first, int64_t last, gm_pair_visitor visitor,
                     void *context);
 
-/* `count` doubles from an arena; NULL while measuring. */
-double *gm_arena_doubles(gm_arena *arena, int64_t count);
-
 #endif

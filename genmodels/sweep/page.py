@@ -71,7 +71,7 @@ def _warnings(folders: Mapping[Trial, Path]) -> Iterator[str]:
     if noted:
         yield "<h2>Warnings</h2>"
     for name, path in noted.items():
-        yield "".join(paragraph(f"{name}: {line}") for line in path.read_text(encoding="utf-8").splitlines())
+        yield "".join(paragraph(f"{name}: {line}") for line in run.lines(path))
 
 
 def _score_table(done: Results) -> Iterator[str]:
