@@ -10,13 +10,19 @@
 /* Tasks of about a millisecond, so many that a thread which loses its processor for a while does not hold up all. */
 enum { STEPS = 200000, CHAINS = 12, TASKS_A_THREAD = 32 };
 
+#if defined(__aarch64__)
+#define HELD(value) "+w"(value) /* in a vector register, and as if it had changed */
+#else
+#define HELD(value) "+x"(value)
+#endif
+
 #define LOOP(vector)                                                                                                   \
     vector sum[CHAINS] = {{0}}, factor = {0}, term = {0};                                                              \
     factor += 0.999f, term += 0.001f;                                                                                  \
     for (int c = 0; c < CHAINS; c++) sum[c] += (float)c; /* equal chains would be computed once */                     \
     for (int i = 0; i < STEPS; i++) {                                                                                  \
         for (int c = 0; c < CHAINS; c++) sum[c] = sum[c] * factor + term;                                              \
-        __asm__ volatile("" : "+x"(factor), "+x"(term));                                                               \
+        __asm__ volatile("" : HELD(factor), HELD(term));                                                               \
     }                                                                                                                  \
     for (int c = 1; c < CHAINS; c++) sum[0] += sum[c];                                                                 \
     memcpy(out, &sum[0], sizeof(float));

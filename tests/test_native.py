@@ -1,7 +1,8 @@
 """The C core tested from C: the programs of tests/native/, compiled with the core but without its Python part.
 
 The flags are those of setup.py, so GENMODELS_BUILD=asan or tsan runs the same cases under a sanitizer; CC chooses the
-compiler. The build itself is part of the test: the core must compile without Python's headers and without warnings.
+compiler, and EMULATOR is the command that runs the programs of a cross compiler. The build itself is part of the test:
+the core must compile without Python's headers and without warnings.
 """
 
 import os
@@ -20,6 +21,7 @@ NATIVE = ROOT / "tests" / "native"
 PROGRAMS = sorted(path.stem for path in NATIVE.glob("test_*.c"))
 MUST_FAIL = "test_check"  # its cases, but one, show that a failure is noticed
 BUILD = os.environ.get("GENMODELS_BUILD", "release")
+EMULATOR = shlex.split(os.environ.get("EMULATOR", ""))
 # Sanitizers make everything slower, and a fork from a threaded program is what several cases are about.
 ENVIRONMENT = os.environ | {
     "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0:allocator_may_return_null=1",
@@ -38,7 +40,7 @@ def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
 
 
 def run_case(program: Path, case: str) -> subprocess.CompletedProcess[str]:
-    return run([str(program), case], env=ENVIRONMENT, timeout=300)
+    return run([*EMULATOR, str(program), case], env=ENVIRONMENT, timeout=300)
 
 
 class Compiler:

@@ -13,6 +13,8 @@ gm_isa gm_cpu_isa(void) {
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return GM_ISA_AVX2;
     return GM_ISA_AVX512;
+#elif defined(__aarch64__)
+    return GM_ISA_NEON; /* part of the architecture */
 #else
     return GM_ISA_PORTABLE;
 #endif

@@ -1,5 +1,5 @@
 /* One source file an instruction set; each lays its kernels over a table, or says false where it is not built.
- * A new set (AMX, NEON) is a simd_*.h, an isa_*.c and a line in table.c. */
+ * A new set (AMX) is a simd_*.h, an isa_*.c and a line in table.c. */
 #ifndef GM_KERNELS_ISA_H
 #define GM_KERNELS_ISA_H
 
@@ -10,5 +10,6 @@
 bool gm_kernels_overlay_portable(gm_kernels *table);
 bool gm_kernels_overlay_avx2(gm_kernels *table);
 bool gm_kernels_overlay_avx512(gm_kernels *table);
+bool gm_kernels_overlay_neon(gm_kernels *table);
 
 #endif

@@ -1,6 +1,6 @@
 /* The names every kernel body is written in. Each instruction set defines them in a file of its own
- * (simd_portable.h, simd_avx2.h, simd_avx512.h), and one source file a set includes the bodies after it, so each body
- * exists once and holds no #if.
+ * (simd_portable.h, simd_avx2.h, simd_avx512.h, simd_neon.h), and one source file a set includes the bodies after it, so
+ * each body exists once and holds no #if.
  *
  *   vf, VL                     a vector of VL floats
  *   v_zero() v_set1(s)

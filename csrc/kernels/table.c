@@ -9,6 +9,7 @@ static bool (*const OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
     [GM_ISA_PORTABLE] = gm_kernels_overlay_portable,
     [GM_ISA_AVX2] = gm_kernels_overlay_avx2,
     [GM_ISA_AVX512] = gm_kernels_overlay_avx512,
+    [GM_ISA_NEON] = gm_kernels_overlay_neon,
 };
 
 static gm_kernels tables[GM_ISA_COUNT];

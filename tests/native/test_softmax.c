@@ -9,7 +9,7 @@
 /* log of the sum of exp(x), from the largest on. */
 static double log_sum(int64_t K, const float *x) {
     double top = -INFINITY, sum = 0;
-    for (int64_t k = 0; k < K; k++) top = fmax(top, (double)x[k]);
+    for (int64_t k = 0; k < K; k++) top = (double)x[k] > top ? (double)x[k] : top;
     for (int64_t k = 0; k < K; k++) sum += exp((double)x[k] - top);
     return top + log(sum);
 }
