@@ -38,7 +38,7 @@ notebooks: $(VENV)/notebook-ready
 	GENMODELS_NOTEBOOKS=short $(BIN)/python notebooks/execute.py $(NOTEBOOKS)
 
 notebooks-full: $(VENV)/notebook-ready
-	GENMODELS_NOTEBOOKS=full $(BIN)/python notebooks/execute.py --write $(NOTEBOOKS)
+	GENMODELS_NOTEBOOKS=full $(BIN)/python notebooks/execute.py --write --pictures docs/images/reports $(NOTEBOOKS)
 
 lint: $(VENV)/lint-ready
 	$(BIN)/ruff check .

@@ -1,17 +1,20 @@
 """Runs notebooks from the top, each in a fresh kernel, and ends with an error where a cell does.
 
-    python notebooks/execute.py [--write] NOTEBOOK...
+    python notebooks/execute.py [--write] [--pictures FOLDER] NOTEBOOK...
 
 With --write the outputs are kept in the files, without what differs from machine to machine and says nothing: times of
-the cells and places of files. The kernels see the environment, GENMODELS_NOTEBOOKS and GENMODELS_DATA in it.
+the cells and places of files. With --pictures the picture of each cell that has the tag "picture:NAME" is written to
+FOLDER/NAME.png, for the README. The kernels see the environment, GENMODELS_NOTEBOOKS and GENMODELS_DATA in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ PLACES = ((re.compile(r"\S*ipykernel_\d+/\d+\.py"), "cell"), (re.compile(r"/\S*/
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run notebooks from the top.")
     parser.add_argument("--write", action="store_true", help="keep the outputs")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write the pictures with a name there")
     parser.add_argument("notebooks", nargs="+", type=Path)
     arguments = parser.parse_args()
     failed = []
@@ -41,6 +45,10 @@ def main() -> int:
         print(f"{path}: {time.monotonic() - began:.0f} s", flush=True)
         if arguments.write:
             nbformat.write(notebook, path)
+        if arguments.pictures:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            for name, picture in named_pictures(notebook):
+                (arguments.pictures / f"{name}.png").write_bytes(picture)
     return len(failed) > 0
 
 
@@ -54,6 +62,15 @@ def execute(notebook: Any, folder: Path) -> None:
             if output.output_type == "stream":
                 for place, name in PLACES:
                     output.text = place.sub(name, output.text)
+
+
+def named_pictures(notebook: Any) -> Iterator[tuple[str, bytes]]:
+    """Name and PNG of each cell that has the tag "picture:NAME"."""
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", ()):
+            if tag.startswith("picture:"):
+                encoded = next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+                yield tag.removeprefix("picture:"), base64.b64decode(encoded)
 
 
 if __name__ == "__main__":
