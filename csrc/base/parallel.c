@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPINS = 400, HELPER_BITS = 16 };
+enum { SPINS = 4000, HELPER_BITS = 16 };
 
 typedef struct pool {
     pthread_mutex_t lock;

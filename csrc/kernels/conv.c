@@ -20,6 +20,7 @@
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
+#include "kernels/matrix.h"
 #include "kernels/table.h"
 
 enum {
@@ -243,8 +244,39 @@ static void run_gather(gather *op, const gm_epilogue *epilogue) {
     gm_parallel_for(op->groups * op->row_phases * op->bands * op->panel_parts, gather_task, op);
 }
 
+static int64_t depth_of(const gm_conv *g) { return g->R * g->S * g->C; }
+
+/* ---- As a product of matrices ---- */
+
+/* Whether an output value sees no more than one place of the image: a dense layer, a kernel of 1 x 1 at every place, a
+ * kernel as large as the image. Then x is a matrix (rows, depth), w one of (depth, K). */
+static bool is_matrix(const gm_conv *g) {
+    bool everywhere = g->R == 1 && g->S == 1 && g->stride_h == 1 && g->stride_w == 1 && g->P == g->H && g->Q == g->W;
+    bool whole = g->P == 1 && g->Q == 1 && g->R == g->H && g->S == g->W;
+    return (everywhere || whole) && g->pad_top == 0 && g->pad_left == 0 && g->K > GM_DOT_COLUMNS &&
+           depth_of(g) > GM_DOT_COLUMNS;
+}
+
+static int64_t rows_of(const gm_conv *g, int64_t N) { return N * g->P * g->Q; }
+
+static gm_matrix rows_by(const float *at, int64_t width) { return (gm_matrix){at, width, 1}; }
+static gm_matrix transposed(gm_matrix m) { return (gm_matrix){m.at, m.column, m.row}; }
+
+/* ---- The three products ---- */
+
 void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y, const gm_epilogue *epilogue,
                      float *workspace) {
+    if (is_matrix(g)) {
+        gm_matrix_product product = {.rows = rows_of(g, N),
+                                     .columns = g->K,
+                                     .depth = depth_of(g),
+                                     .a = rows_by(x, depth_of(g)),
+                                     .b = rows_by(w, g->K),
+                                     .out = y,
+                                     .epilogue = epilogue};
+        gm_matrix_multiply(&product, workspace);
+        return;
+    }
     gather op = {.g = g,
                  .adjoint = false,
                  .N = N,
@@ -269,6 +301,17 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
 
 void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                            const gm_epilogue *epilogue, float *workspace) {
+    if (is_matrix(g)) {
+        gm_matrix_product product = {.rows = rows_of(g, N),
+                                     .columns = depth_of(g),
+                                     .depth = g->K,
+                                     .a = rows_by(dy, g->K),
+                                     .b = transposed(rows_by(w, g->K)),
+                                     .out = dx,
+                                     .epilogue = epilogue};
+        gm_matrix_multiply(&product, workspace);
+        return;
+    }
     gather op = {.g = g,
                  .adjoint = true,
                  .N = N,
@@ -291,6 +334,22 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
     run_gather(&op, epilogue);
 }
 
+void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+                              float *workspace) {
+    if (is_matrix(g)) {
+        gm_matrix_product product = {.rows = depth_of(g),
+                                     .columns = g->K,
+                                     .depth = rows_of(g, N),
+                                     .a = transposed(rows_by(x, depth_of(g))),
+                                     .b = rows_by(dy, g->K),
+                                     .out = dw,
+                                     .add = true};
+        gm_matrix_multiply(&product, workspace);
+        return;
+    }
+    gm_conv_sweep_weights(g, N, x, dy, dw, workspace);
+}
+
 /* Pairs of an output and a tap inside the image, along one axis. */
 static int64_t true_taps(axis x) {
     int64_t taps = 0;
@@ -305,6 +364,10 @@ int64_t gm_conv_products(const gm_conv *g) {
 }
 
 int64_t gm_conv_workspace(const gm_conv *g) {
+    if (is_matrix(g)) { /* any of the three sides may be the depth; the rows are without bound */
+        int64_t depth = depth_of(g), wide = max_of(depth, g->K);
+        return max_of(gm_matrix_workspace(INT64_MAX, wide, wide), gm_matrix_workspace(depth, g->K, INT64_MAX));
+    }
     int64_t widest = 64; /* no panel of any instruction set is wider */
     int64_t depth_forward = g->R * g->S * g->C, depth_backward = g->R * g->S * g->K;
     int64_t forward = depth_forward * ceil_div(g->K, widest) * widest;

@@ -50,7 +50,8 @@ static inline int64_t same_taps_until(const axis *x, int64_t j) {
     return next;
 }
 
-/* Floats of workspace of gm_conv_backward_weights. */
+/* The gradient of the weights of any geometry, and its workspace in floats. */
+void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace);
 int64_t gm_conv_weights_workspace(const gm_conv *g);
 
 #endif

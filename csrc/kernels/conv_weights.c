@@ -161,8 +161,7 @@ static void add_task(void *context, int64_t index) {
     }
 }
 
-void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
-                              float *workspace) {
+void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace) {
     weight_gradient op = {
         .kernels = gm_kernels_active(), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
     plan_weight_gradient(&op);

@@ -1,0 +1,213 @@
+/* Products of matrices in blocks that stay in the caches.
+ *
+ * Both sides are packed: a into tiles of a few rows, b into panels of two vectors, each contiguous along the depth. In
+ * place their rows may be pages apart, or at distances that fill one set of the cache only; and weights of a wide layer
+ * (157 MB in one of the reference models) are read from memory once, not once for every group of samples.
+ *
+ *     for a stretch of columns         whose packed block of b stays in the L3
+ *         for a block of the depth     so long that a tile and the panels of a task stay in L1 and L2
+ *             for a stretch of rows
+ *                 pack; then tasks of some tiles times some panels add the block's products to `out`
+ *
+ * Every block's sums start at zero and are added in the order of the blocks, so that long sums lose little; the
+ * epilogue follows the last block, while the rows are in the cache. */
+#include "kernels/matrix.h"
+
+#include <string.h>
+
+#include "base/parallel.h"
+#include "kernels/conv_axis.h"
+#include "kernels/table.h"
+
+enum {
+    DEPTH = 512,    /* of a block: a tile of 12 rows is 24 KB, a panel of 32 columns 64 KB */
+    COLUMNS = 2048, /* of a stretch: 4 MB packed */
+    ROWS = 1024,    /* of a stretch: 2 MB packed */
+    PANELS = 8,     /* of a task, at most: 512 KB */
+    TASKS = 32,     /* at least, where there are so many tiles and panels */
+    WIDEST = 64     /* no tile or panel of any instruction set is wider */
+};
+
+/* Part of a matrix, and where it is packed: groups of `width` lanes (rows of a, columns of b), each group contiguous
+ * with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. */
+typedef struct side {
+    const float *from;
+    int64_t lanes, depth;          /* of this part */
+    int64_t lane_step, depth_step; /* in `from` */
+    int64_t width, groups;
+    float *packed;
+} side;
+
+typedef struct block {
+    const gm_matrix_product *product;
+    const gm_kernels *kernels;
+    int64_t row0, column0; /* of this part of the product */
+    side a, b;
+    int64_t row_parts, column_parts; /* of the block: tasks */
+    bool first, last;                /* along the depth */
+} block;
+
+/* ---- Packing ---- */
+
+/* Lanes that are neighbours in memory: whole rows are read in order, a few of them a task. */
+enum { ROWS_A_TASK = 16 };
+
+static void copy_rows(const side *at, int64_t task) {
+    int64_t end = min_of(at->depth, (task + 1) * ROWS_A_TASK);
+    for (int64_t d = task * ROWS_A_TASK; d < end; d++) {
+        const float *row = at->from + d * at->depth_step;
+        for (int64_t lane = 0; lane < at->lanes; lane += at->width) {
+            float *to = at->packed + lane * at->depth + d * at->width;
+            int64_t count = min_of(at->width, at->lanes - lane);
+            memcpy(to, row + lane, (size_t)count * sizeof *to);
+            for (; count < at->width; count++) to[count] = 0.0f;
+        }
+    }
+}
+
+typedef float four __attribute__((vector_size(16)));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(x, y, i, j, k, l) __builtin_shufflevector(x, y, i, j, k, l)
+#else
+typedef int32_t indices __attribute__((vector_size(16)));
+#define SHUFFLE(x, y, i, j, k, l) __builtin_shuffle(x, y, (indices){i, j, k, l})
+#endif
+
+static inline four load_four(const float *from) {
+    four value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+/* A square of four lanes and four depths, turned. */
+static inline void turn(const float *const lane[4], int64_t d, float *to, int64_t width) {
+    four a = load_four(lane[0] + d), b = load_four(lane[1] + d), c = load_four(lane[2] + d), e = load_four(lane[3] + d);
+    four ab0 = SHUFFLE(a, b, 0, 4, 1, 5), ab1 = SHUFFLE(a, b, 2, 6, 3, 7);
+    four ce0 = SHUFFLE(c, e, 0, 4, 1, 5), ce1 = SHUFFLE(c, e, 2, 6, 3, 7);
+    four out[4] = {SHUFFLE(ab0, ce0, 0, 1, 4, 5), SHUFFLE(ab0, ce0, 2, 3, 6, 7), SHUFFLE(ab1, ce1, 0, 1, 4, 5),
+                   SHUFFLE(ab1, ce1, 2, 3, 6, 7)};
+    for (int k = 0; k < 4; k++) memcpy(to + (d + k) * width, &out[k], sizeof out[k]);
+}
+
+/* Lanes that are contiguous along the depth, a group a task: squares, and what these leave one by one. */
+static void turn_lanes(const side *at, int64_t group) {
+    enum { STRIP = 16 }; /* values that share a cache line */
+    int64_t first = group * at->width, last = min_of(first + at->width, at->lanes) - 1;
+    float *to = at->packed + first * at->depth;
+    for (int64_t d = 0; d < at->depth; d += STRIP) {
+        int64_t end = min_of(at->depth, d + STRIP);
+        for (int64_t l = 0; l < at->width; l += 4) {
+            const float *lane[4];
+            int64_t lanes = min_of(4, at->width - l), k = d;
+            for (int64_t i = 0; i < lanes; i++) {
+                lane[i] = at->from + min_of(first + l + i, last) * at->lane_step;
+                __builtin_prefetch(lane[i] + end);
+            }
+            for (; lanes == 4 && k + 4 <= end; k += 4) turn(lane, k, to + l, at->width);
+            for (; k < end; k++)
+                for (int64_t i = 0; i < lanes; i++) to[k * at->width + l + i] = lane[i][k];
+        }
+    }
+}
+
+static int64_t pack_tasks(const side *at) { return at->lane_step == 1 ? ceil_div(at->depth, ROWS_A_TASK) : at->groups; }
+
+static void pack(const side *at, int64_t task) {
+    if (at->lane_step == 1)
+        copy_rows(at, task);
+    else
+        turn_lanes(at, task);
+}
+
+static void pack_task(void *context, int64_t index) {
+    const block *at = context;
+    int64_t of_b = pack_tasks(&at->b);
+    if (index < of_b)
+        pack(&at->b, index);
+    else
+        pack(&at->a, index - of_b);
+}
+
+/* ---- Multiplying ---- */
+
+static void begin_rows(const block *at, int64_t rows, int64_t column, int64_t columns, float *out) {
+    const gm_epilogue *epilogue = at->product->epilogue;
+    const float *bias = epilogue && epilogue->bias ? epilogue->bias + column : NULL;
+    for (int64_t m = 0; m < rows; m++, out += at->product->columns) {
+        if (bias)
+            memcpy(out, bias, (size_t)columns * sizeof *out);
+        else
+            memset(out, 0, (size_t)columns * sizeof *out);
+    }
+}
+
+static void finish_rows(const block *at, int64_t rows, int64_t columns, float *out) {
+    const gm_epilogue *e = at->product->epilogue;
+    for (int64_t m = 0; m < rows; m++, out += at->product->columns) {
+        if (e->act.kind != GM_LINEAR) at->kernels->activate(e->act, columns, out, out);
+        if (e->gate) at->kernels->activate_backward(e->gate_act, columns, e->gate + (out - at->product->out), out, out);
+    }
+}
+
+static void multiply_task(void *context, int64_t index) {
+    const block *at = context;
+    const gm_matrix_product *product = at->product;
+    const side *a = &at->a, *b = &at->b;
+    int64_t row_part = index / at->column_parts, column_part = index % at->column_parts;
+    int64_t tile0 = a->groups * row_part / at->row_parts, tile1 = a->groups * (row_part + 1) / at->row_parts;
+    int64_t panel0 = b->groups * column_part / at->column_parts;
+    int64_t panel1 = b->groups * (column_part + 1) / at->column_parts;
+    int64_t from = panel0 * b->width, columns = min_of(b->lanes, panel1 * b->width) - from;
+    gm_sweep sweep = {.N = 1, .I = 1, .J = a->depth, .x_j = a->width, .y_j = b->width};
+    for (int64_t row = tile0 * a->width; row < min_of(a->lanes, tile1 * a->width); row += a->width) {
+        int64_t rows = min_of(a->width, a->lanes - row);
+        float *out = product->out + (at->row0 + row) * product->columns + at->column0 + from;
+        if (at->first && !product->add) begin_rows(at, rows, at->column0 + from, columns, out);
+        for (int64_t c = 0; c < columns; c += b->width)
+            at->kernels->outer_tile(rows, min_of(b->width, columns - c), &sweep, a->packed + row * a->depth,
+                                    b->packed + (from + c) * b->depth, out + c, product->columns);
+        if (at->last && product->epilogue) finish_rows(at, rows, columns, out);
+    }
+}
+
+static void run_block(block *at) {
+    at->a.groups = ceil_div(at->a.lanes, at->a.width);
+    at->b.groups = ceil_div(at->b.lanes, at->b.width);
+    at->column_parts = ceil_div(at->b.groups, PANELS);
+    at->row_parts = min_of(at->a.groups, ceil_div(TASKS, at->column_parts));
+    at->column_parts = min_of(at->b.groups, max_of(at->column_parts, ceil_div(TASKS, at->row_parts)));
+    gm_parallel_for(pack_tasks(&at->a) + pack_tasks(&at->b), pack_task, at);
+    gm_parallel_for(at->row_parts * at->column_parts, multiply_task, at);
+}
+
+/* The length of pieces of `all` that are as equal as can be, `most` at most. */
+static int64_t even_piece(int64_t all, int64_t most) { return ceil_div(all, max_of(1, ceil_div(all, most))); }
+
+void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
+    const gm_matrix *a = &product->a, *b = &product->b;
+    const gm_kernels *kernels = gm_kernels_active();
+    int64_t depth = even_piece(product->depth, DEPTH);
+    block at = {.product = product,
+                .kernels = kernels,
+                .a = {.lane_step = a->row, .depth_step = a->column, .width = kernels->tile.outer_rows},
+                .b = {.lane_step = b->column, .depth_step = b->row, .width = kernels->tile.outer_columns}};
+    at.b.packed = workspace;
+    at.a.packed = workspace + depth * min_of(COLUMNS, ceil_div(product->columns, at.b.width) * at.b.width);
+    for (at.column0 = 0; at.column0 < product->columns; at.column0 += COLUMNS)
+        for (int64_t d = 0; d < product->depth; d += depth)
+            for (at.row0 = 0; at.row0 < product->rows; at.row0 += ROWS) {
+                at.a.from = a->at + at.row0 * a->row + d * a->column;
+                at.b.from = b->at + d * b->row + at.column0 * b->column;
+                at.a.lanes = min_of(ROWS, product->rows - at.row0);
+                at.b.lanes = min_of(COLUMNS, product->columns - at.column0);
+                at.a.depth = at.b.depth = min_of(depth, product->depth - d);
+                at.first = d == 0;
+                at.last = d + depth >= product->depth;
+                run_block(&at);
+            }
+}
+
+int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
+    return min_of(DEPTH, depth) * (min_of(ROWS, rows) + min_of(COLUMNS, columns) + 2 * WIDEST);
+}

@@ -1,0 +1,31 @@
+/* Products of matrices: what dense layers are, and convolutions that see one place at a time. */
+#ifndef GM_KERNELS_MATRIX_H
+#define GM_KERNELS_MATRIX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/conv.h"
+
+/* Element (i, j) is at[i * row + j * column]. */
+typedef struct gm_matrix {
+    const float *at;
+    int64_t row, column;
+} gm_matrix;
+
+/* out (rows, columns), its rows without gaps, = a (rows, depth) b (depth, columns) through the epilogue, which may be
+ * NULL; or, `add`, out += a b. A row's values do not depend on how many others there are. */
+typedef struct gm_matrix_product {
+    int64_t rows, columns, depth;
+    gm_matrix a, b;
+    float *out;
+    bool add;
+    const gm_epilogue *epilogue;
+} gm_matrix_product;
+
+/* Floats of workspace of a product of at most these sizes; bounded, however large they are. */
+int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth);
+
+void gm_matrix_multiply(const gm_matrix_product *product, float *workspace);
+
+#endif
