@@ -39,6 +39,7 @@ static pool the_pool = {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_int thread_limit;
 static _Thread_local bool inside_task;
+static _Thread_local int slot;
 
 static void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -115,6 +116,7 @@ static void count_out(pool *p) {
 static void *work(void *number) {
     unsigned long id = (unsigned long)(uintptr_t)number, seen = 0;
     inside_task = true;
+    slot = (int)id + 1; /* the caller's is 0 */
     for (;;) {
         seen = await_ticket(&the_pool, seen);
         if (id >= (seen & ((1ul << HELPER_BITS) - 1))) continue;
@@ -163,12 +165,22 @@ static void await_helpers(pool *p) {
 }
 
 static void run_serially(int64_t count, gm_task task, void *context) {
+    int before = slot;
+    slot = 0;
     for (int64_t i = 0; i < count; i++) task(context, i);
+    slot = before;
 }
 
+int gm_parallel_slot(void) { return slot; }
+
 void gm_parallel_for(int64_t count, gm_task task, void *context) {
+    gm_parallel_for_slots(count, GM_MAX_THREADS, task, context);
+}
+
+void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context) {
     pool *p = &the_pool;
     int threads = gm_num_threads();
+    if (threads > slots) threads = slots;
     if (threads > count) threads = (int)count;
     if (threads <= 1 || inside_task || atomic_exchange_explicit(&p->busy, true, memory_order_acquire)) {
         run_serially(count, task, context);

@@ -18,6 +18,11 @@ typedef void (*gm_task)(void *context, int64_t index);
 
 void gm_parallel_for(int64_t count, gm_task task, void *context);
 
+/* The same on at most `slots` threads. While its task runs, gm_parallel_slot() is a number below `slots` that no other
+ * thread of the call has: a place for scratch that stays in one processor's cache. */
+void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context);
+int gm_parallel_slot(void);
+
 /* 1..GM_MAX_THREADS; starts at GENMODELS_NUM_THREADS or the number of processors this process may use. */
 int gm_num_threads(void);
 void gm_set_num_threads(int threads);

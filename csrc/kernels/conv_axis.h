@@ -1,4 +1,4 @@
-/* What the two halves of the convolutions share: how outputs, taps and inputs lie along one axis. */
+/* What all forms of the convolutions share: how outputs, taps and inputs lie along one axis. */
 #ifndef GM_KERNELS_CONV_AXIS_H
 #define GM_KERNELS_CONV_AXIS_H
 
@@ -49,9 +49,5 @@ static inline int64_t same_taps_until(const axis *x, int64_t j) {
     while (next < x->count && tap_begin(x, next) == tap_begin(x, j) && tap_end(x, next) == tap_end(x, j)) next++;
     return next;
 }
-
-/* The gradient of the weights of any geometry, and its workspace in floats. */
-void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace);
-int64_t gm_conv_weights_workspace(const gm_conv *g);
 
 #endif

@@ -3,10 +3,12 @@
  *     dw[r, s, c, k] = sum over images and positions of x[.., p*sh + r - top, q*sw + s - left, c] * dy[.., p, q, k]
  *
  * For one kernel row r and a range of output columns q with the same valid taps, (s, c) is one contiguous run of the
- * image, as in conv.c: blocks of it times panels of k are register tiles that sweep over a rectangle of places. Images
+ * image, as in conv_gather.c: blocks of it times panels of k are register tiles that sweep over a rectangle of places. Images
  * are taken in chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate.
  * On large maps the images are split into a fixed number of parts with a buffer each, added up in order, so that each
  * part is read once; on small maps, where the weights are the larger side, the weights are shared out instead. */
+#include "kernels/conv_gather.h"
+
 #include <stdbool.h>
 
 #include "base/parallel.h"
@@ -171,7 +173,7 @@ void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const fl
     if (!is_direct(&op)) gm_parallel_for(ceil_div(count, ADD_PIECE), add_task, &op);
 }
 
-int64_t gm_conv_weights_workspace(const gm_conv *g) {
+int64_t gm_conv_sweep_workspace(const gm_conv *g) {
     weight_gradient op = {.kernels = gm_kernels_active(), .g = g, .N = MOST_SPLITS};
     plan_weight_gradient(&op);
     return op.splits * weight_count(g);

@@ -15,6 +15,7 @@ enum { TILE_ROWS = 12 }; /* 12 x 2 sums, 2 of the packed side and 1 of the other
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"
 #include "kernels/tiles_body.h"
+#include "kernels/winograd_body.h"
 
 #include "kernels/overlay_body.h"
 

@@ -13,6 +13,7 @@ enum { TILE_ROWS = 6 }; /* 6 x 2 sums of the 16 registers that x86-64 has at the
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"
 #include "kernels/tiles_body.h"
+#include "kernels/winograd_body.h"
 
 #include "kernels/overlay_body.h"
 

@@ -16,6 +16,7 @@
 #include "kernels/pool.h"
 #include "kernels/recurrent.h"
 #include "kernels/tiles.h"
+#include "kernels/winograd.h"
 
 /* X(return type, name, (parameters)) */
 #define GM_KERNELS(X)                                                                                                  \
@@ -24,7 +25,8 @@
     GM_LAYERNORM_KERNELS(X)                                                                                            \
     GM_PAIR_KERNELS(X)                                                                                                 \
     GM_POOL_KERNELS(X)                                                                                                 \
-    GM_RECURRENT_KERNELS(X)
+    GM_RECURRENT_KERNELS(X)                                                                                            \
+    GM_WINOGRAD_KERNELS(X)
 
 typedef struct gm_kernels {
     gm_tile_sizes tile;

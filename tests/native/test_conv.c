@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "check.h"
+#include "kernels/conv_winograd.h"
 #include "kernels/table.h"
 
 typedef struct problem {
@@ -242,5 +243,21 @@ TEST(stride_beyond_kernel) {
     for (int64_t N = 1; N < 10; N += 4) try_geometry(g, N, &random);
 }
 
+/* Kernels of twice the stride, which are multiplied by fewer products: odd and even maps, any padding, channels about the
+ * vectors' widths, more squares than one block or one chunk of a weight gradient holds. */
+TEST(twice_the_stride) {
+    static const gm_conv layers[] = {
+        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1},   {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1},
+        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1}, {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0},
+        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0},  {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2},
+    };
+    gm_random random = {.seed = 7, .stream = 1};
+    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
+        CHECK(gm_conv_winograd_pays(&layers[i]), "layer %d", i);
+        for (int64_t N = 1; N <= 9; N += 4) try_geometry(layers[i], N, &random);
+    }
+    try_geometry(layers[0], 150, &random);
+}
+
 MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers),
-     CASE(stride_beyond_kernel))
+     CASE(stride_beyond_kernel), CASE(twice_the_stride))
