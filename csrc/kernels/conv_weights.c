@@ -2,11 +2,13 @@
  *
  *     dw[r, s, c, k] = sum over images and positions of x[.., p*sh + r - top, q*sw + s - left, c] * dy[.., p, q, k]
  *
- * For one kernel row r and a range of output columns q with the same valid taps, (s, c) is one contiguous run of the
- * image, as in conv_gather.c: blocks of it times panels of k are register tiles that sweep over a rectangle of places. Images
- * are taken in chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate.
- * On large maps the images are split into a fixed number of parts with a buffer each, added up in order, so that each
- * part is read once; on small maps, where the weights are the larger side, the weights are shared out instead. */
+ * Some channels times a panel of k are a register tile that sweeps over a rectangle of places: for many channels all
+ * places of one tap (r, s), so that its sums go to dw once; else, for a kernel row r and a range of output columns that
+ * see the same taps, (s, c) as the one contiguous run of the image that it is, as in conv_gather.c. Images are taken in
+ * chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate. On large maps
+ * the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is read
+ * once; on small maps, where the weights are the larger side, the weights are shared out instead.
+ */
 #include "kernels/conv_gather.h"
 
 #include <stdbool.h>
@@ -15,12 +17,20 @@
 #include "kernels/conv_axis.h"
 #include "kernels/table.h"
 
-enum { CHUNK_FLOATS = 192 * 1024, CHUNK_PLACES = 2048, MOST_SPLITS = 16, SPLIT_FLOATS = 2 << 20, RUN_PART = 240 };
+enum {
+    CHUNK_FLOATS = 192 * 1024,
+    CHUNK_PLACES = 2048,
+    MOST_SPLITS = 16,
+    SPLIT_FLOATS = 2 << 20,
+    RUN_PART = 240,
+    WIDE_MAP = 16
+};
 
 typedef struct weight_gradient {
     const gm_kernels *kernels;
     const gm_conv *g;
     int64_t N, splits, row_parts, run_parts, column_parts;
+    bool by_tap;  /* each tap's places all at once, so that its sums are added to dw once */
     bool swapped; /* few map channels: their values are the broadcast side, results (K, R*S*C) */
     const float *x, *dy;
     float *parts, *dw;
@@ -32,6 +42,8 @@ static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K
 static void plan_weight_gradient(weight_gradient *op) {
     const gm_conv *g = op->g;
     bool large_map = g->P * g->Q >= 16;
+    int64_t rows = op->kernels->tile.outer_rows;
+    op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP ? 4 * rows : rows);
     op->swapped = g->K <= GM_DOT_COLUMNS;
     int64_t panels = op->swapped ? 1 : ceil_div(g->K, op->kernels->tile.outer_columns);
     int64_t most_splits = min_of(min_of(MOST_SPLITS, op->N), SPLIT_FLOATS / weight_count(g));
@@ -92,34 +104,55 @@ static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const 
     }
 }
 
+/* Kernel row r and columns s0..s1-1 of it, all valid at output rows p0..p1-1 and columns q0..q1-1, of images n0..n1-1. */
+typedef struct rectangle {
+    int64_t r, n0, n1, p0, p1, q0, q1;
+} rectangle;
+
+/* The values k0..k1-1 of the run (s, c) of a kernel row, all of taps that are valid there. */
+static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, int64_t c0,
+                       int64_t columns, float *out) {
+    const gm_conv *g = op->g;
+    if (k0 >= k1 || at->p0 >= at->p1 || at->q0 >= at->q1) return;
+    gm_sweep sweep = {at->n1 - at->n0,
+                      at->p1 - at->p0,
+                      at->q1 - at->q0,
+                      g->H * g->W * g->C,
+                      g->stride_h * g->W * g->C,
+                      g->stride_w * g->C,
+                      g->P * g->Q * g->K,
+                      g->Q * g->K,
+                      g->K};
+    int64_t x_row = at->p0 * g->stride_h - g->pad_top + at->r, x_column = at->q0 * g->stride_w - g->pad_left;
+    const float *x = op->x + at->n0 * sweep.x_n + (x_row * g->W + x_column) * g->C + k0;
+    const float *dy = op->dy + at->n0 * sweep.y_n + at->p0 * sweep.y_i + at->q0 * sweep.y_j + c0;
+    int64_t first = at->r * g->S * g->C + k0;
+    gm_sweep inside = long_inside(sweep);
+    sweep_block(op, &inside, x, dy, op->swapped ? out + first : out + first * g->K + c0, k1 - k0, columns);
+}
+
 /* Kernel row r of the images n0..n1-1, for run values k0..k1-1 and map channels c0.. of one panel. */
 static void accumulate_row(const weight_gradient *op, int64_t r, int64_t n0, int64_t n1, int64_t k0, int64_t k1,
                            int64_t c0, int64_t columns, float *out) {
     const gm_conv *g = op->g;
     axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
     axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
-    int64_t p0 = 0, p1 = g->P;
-    while (p0 < p1 && input_of(&rows, p0) + r < 0) p0++;
-    while (p1 > p0 && input_of(&rows, p1 - 1) + r >= g->H) p1--;
-    for (int64_t q = 0, next; q < g->Q; q = next) {
-        next = same_taps_until(&across, q);
-        int64_t from = max_of(k0, tap_begin(&across, q) * g->C), to = min_of(k1, tap_end(&across, q) * g->C);
-        if (from >= to || p0 == p1) continue;
-        gm_sweep sweep = {n1 - n0,
-                          p1 - p0,
-                          next - q,
-                          g->H * g->W * g->C,
-                          g->stride_h * g->W * g->C,
-                          g->stride_w * g->C,
-                          g->P * g->Q * g->K,
-                          g->Q * g->K,
-                          g->K};
-        int64_t x_row = input_of(&rows, p0) + r, x_column = input_of(&across, q);
-        const float *x = op->x + n0 * sweep.x_n + (x_row * g->W + x_column) * g->C + from;
-        const float *dy = op->dy + n0 * sweep.y_n + p0 * sweep.y_i + q * sweep.y_j + c0;
-        int64_t at = r * g->S * g->C + from;
-        gm_sweep inside = long_inside(sweep);
-        sweep_block(op, &inside, x, dy, op->swapped ? out + at : out + at * g->K + c0, to - from, columns);
+    rectangle at = {.r = r, .n0 = n0, .n1 = n1, .p0 = 0, .p1 = g->P};
+    while (at.p0 < at.p1 && input_of(&rows, at.p0) + r < 0) at.p0++;
+    while (at.p1 > at.p0 && input_of(&rows, at.p1 - 1) + r >= g->H) at.p1--;
+    if (op->by_tap) {
+        for (int64_t s = k0 / g->C; s * g->C < k1; s++) {
+            at.q0 = 0, at.q1 = g->Q;
+            while (at.q0 < at.q1 && input_of(&across, at.q0) + s < 0) at.q0++;
+            while (at.q1 > at.q0 && input_of(&across, at.q1 - 1) + s >= g->W) at.q1--;
+            accumulate(op, &at, max_of(k0, s * g->C), min_of(k1, (s + 1) * g->C), c0, columns, out);
+        }
+        return;
+    }
+    for (at.q0 = 0; at.q0 < g->Q; at.q0 = at.q1) { /* by columns that see the same taps, all of these together */
+        at.q1 = same_taps_until(&across, at.q0);
+        int64_t from = max_of(k0, tap_begin(&across, at.q0) * g->C), to = min_of(k1, tap_end(&across, at.q0) * g->C);
+        accumulate(op, &at, from, to, c0, columns, out);
     }
 }
 

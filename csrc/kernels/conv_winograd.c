@@ -34,7 +34,7 @@ enum {
     SPARE = 16,   /* floats behind each row of U, Y and M, so that rows do not fill one set of the cache */
     WIDEST = 64,  /* no panel of any instruction set is wider */
     STRIP = 16,   /* channels whose weights are expanded at a time */
-    CHUNK = 512,  /* squares whose products are summed before they are added, in weight gradients */
+    CHUNK = 256,  /* squares whose products are summed before they are added, in weight gradients */
     GATHERED = 8, /* squares a task transforms there */
 };
 
