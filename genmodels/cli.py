@@ -24,7 +24,7 @@ import genmodels as gm
 
 from . import binarization, datasets, metrics, plot, run, settings, sweep, zoo
 from ._files import replacing
-from .training.samples import classes_in_turn
+from ._labels import classes_in_turn
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
 # What `train` takes for settings not given, unless --recipe says to take the model's own.
@@ -263,8 +263,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     held_out = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
     losses = model.evaluate(*run.inputs(model, held_out, y))
     _print_losses(losses)
-    n = arguments.n or min(len(images), 10000)
-    extractor = arguments.extractor or metrics.extractors.default(data, images.shape[1:])
+    count, classifier = run.scoring(data, images)
+    n, extractor = arguments.n or count, arguments.extractor or classifier
     scores = metrics.evaluate(
         model, images, n, None, extractor, arguments.seed, reference_train=run.resized(train[0][:n], side)
     )

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from . import plot
+from ._labels import classes_in_turn
 from .model import Model
 from .plot.curves import FEW_EPOCHS
 from .plot.evolution import chosen, sample_pictures
 from .plot.figure import figure_png, new_figure, save_figure
 from .plot.images import enlarged, png, tile
 from .training.history import History
-from .training.samples import MOVIE, classes_in_turn
+from .training.samples import MOVIE
 
 SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS = "samples.png", "losses.png", "latent.png", "reconstructions.png"
 FILES = (SAMPLES, LOSSES, LATENT, RECONSTRUCTIONS)

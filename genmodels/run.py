@@ -214,10 +214,7 @@ class Run:
             model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
     def _scorer(self, train: Split, test: Split, every: int) -> Callback:
-        """Scores with the data set's own classifier, of as many images as there are test images, 10,000 at most."""
-        count = min(10000, len(test[0]))
-        extractor = extractors.default(self.settings.data, test[0].shape[1:])
-        return Scores(test[0], every, count, extractor, reference_train=train[0])
+        return Scores(test[0], every, *scoring(self.settings.data, test[0]), reference_train=train[0])
 
     def _callbacks(
         self, model: Model, every: int, samples_every: int | None, keep: int, scored: bool
@@ -337,6 +334,12 @@ def trained_on(path: Path) -> str | None:
 def asked_of(path: Path) -> Settings | None:
     """The settings of the run whose folder, or a file in it, `path` is; None when there is no run."""
     return settings.read(path if path.is_dir() else path.parent)
+
+
+def scoring(data: str, test: Images) -> tuple[int, str]:
+    """How a run is scored: by how many images, as many as there are test images and 10,000 at most, and with which
+    extractor, the data set's own classifier."""
+    return min(len(test), 10000), extractors.default(data, test.shape[1:])
 
 
 def resized(x: Images, side: int) -> Images:

@@ -2,8 +2,8 @@
 
     python notebooks/execute.py [--write] [--pictures FOLDER] NOTEBOOK...
 
-With --write the outputs are kept in the files, without what differs from machine to machine and says nothing: times of
-the cells and places of files. With --pictures the picture of each cell that has the tag "picture:NAME" is written to
+With --write the outputs are kept in the files, without what differs from machine to machine and says nothing (times of
+the cells and places of files), their pictures in the fewest bytes. With --pictures the picture of each cell that has the tag "picture:NAME" is written to
 FOLDER/NAME.png, for the README. The kernels see the environment, GENMODELS_NOTEBOOKS and GENMODELS_DATA in it.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import re
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 # A warning names the file that a kernel made of its cell, or one of the package.
 PLACES = ((re.compile(r"\S*ipykernel_\d+/\d+\.py"), "cell"), (re.compile(r"/\S*/(genmodels|site-packages)/"), r"\1/"))
@@ -62,6 +64,22 @@ def execute(notebook: Any, folder: Path) -> None:
             if output.output_type == "stream":
                 for place, name in PLACES:
                     output.text = place.sub(name, output.text)
+            if "image/png" in output.get("data", {}):
+                picture = base64.b64decode(output.data["image/png"])
+                output.data["image/png"] = base64.b64encode(smallest(picture)).decode()
+
+
+def smallest(png: bytes) -> bytes:
+    """The same pixels as a PNG without an opaque alpha channel, and in grey where all are grey, if that is smaller."""
+    picture = Image.open(io.BytesIO(png)).convert("RGBA")
+    if picture.getextrema()[3] == (255, 255):
+        picture = picture.convert("RGB")
+        red, green, blue = picture.split()
+        if red.tobytes() == green.tobytes() == blue.tobytes():
+            picture = red
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return min(png, file.getvalue(), key=len)
 
 
 def named_pictures(notebook: Any) -> Iterator[tuple[str, bytes]]:

@@ -99,6 +99,18 @@ def test_it_says_what_it_costs_and_has_a_short_form(path):
     assert text.count("TimeLimit(") >= 1
 
 
+def test_the_pictures_of_the_readme_are_theirs(monkeypatch):
+    monkeypatch.syspath_prepend(str(NOTEBOOKS[0].parent))
+    execute = importlib.import_module("execute")
+    root = NOTEBOOKS[0].parent.parent
+    notebooks = [nbformat.read(path, as_version=4) for path in NOTEBOOKS]
+    pictures = dict(picture for notebook in notebooks for picture in execute.named_pictures(notebook))
+    shown = re.findall(r"docs/images/reports/([\w-]+)\.png", (root / "README.md").read_text())
+    assert {name[:8] for name in shown} == {f"report-{number}" for number in range(1, 6)}
+    for name in shown:
+        assert (root / "docs" / "images" / "reports" / f"{name}.png").read_bytes() == pictures[name], name
+
+
 def test_running_them_keeps_outputs_names_no_place_and_fails_on_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.syspath_prepend(str(NOTEBOOKS[0].parent))

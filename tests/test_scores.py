@@ -270,6 +270,32 @@ def test_another_extractor_does_not_go_on_with_a_curve():
         model.fit(small.images(), batch_size=32, callbacks=scores(extractor=lambda x: projection(x) + 1))
 
 
+def test_the_reference_is_read_once_whatever_the_number_of_fits(digits, monkeypatch):
+    read = []
+
+    def load(name):
+        read.append(name)
+        return (digits, None), (digits, None)
+
+    monkeypatch.setattr(gm.datasets, "load", load)
+    callback = Scores(digits[:40], n=40, reference_train="strokes")
+    model = gm.zoo.build("vae-keras", seed=0)
+    for _ in range(2):
+        model.fit(digits[:32], batch_size=32, callbacks=callback)
+    assert read == ["strokes"]
+    assert callback._reference.extractor.name == "mnist"  # of the model's recipe
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "no hexadecimal digits", "0x12345678901234"])
+def test_a_hash_that_is_none_is_refused_before_anything_is_computed(digits, digest):
+    def extractor(images):
+        raise AssertionError("called")
+
+    extractor.hash = digest
+    with pytest.raises(ValueError, match="12 hexadecimal digits"):
+        metrics.features(digits[:4], extractor=extractor)
+
+
 @pytest.mark.parametrize("changes", [{"n": 1}, {"every_epochs": 0}, {"k": 30}, {"seed": -1}])
 def test_bad_arguments_of_the_callback(changes):
     with pytest.raises(ValueError, match="must be"):

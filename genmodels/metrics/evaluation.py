@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _validate as check
 from .. import datasets
+from .._labels import classes_in_turn
 from . import extractors
 from .classes import class_histogram, inception_score, label_accuracy
 from .distances import frechet, kernel, moments, rows, warn_of_few
@@ -82,6 +83,15 @@ class Reference:
         self._train = None if reference_train is None else self._training_images(reference_train)
         self._asked = extractors.default(None, self.images.shape[1:]) if extractor is None else extractor
 
+    def by(self, extractor: Any) -> Reference:
+        """The same images under another extractor: they are not read or checked again."""
+        if extractor == self._asked:
+            return self
+        other = Reference.__new__(Reference)
+        other.n, other.seed, other.images, other.k = self.n, self.seed, self.images, self.k
+        other._train, other._asked = self._train, extractor
+        return other
+
     @cached_property
     def extractor(self) -> extractors.Extractor:
         """The extractor, found when it is first needed."""
@@ -140,9 +150,7 @@ class Reference:
         """The images to score, and the classes that were asked of them."""
         if not hasattr(source, "sample"):
             return extractors.as_images(source, "generated images")[: self.n], labels
-        classes = getattr(source, "num_classes", 0)
-        if classes and labels is None:
-            labels = np.arange(self.n) % classes
+        labels = classes_in_turn(source, self.n) if labels is None else labels
         return extractors.as_images(source.sample(self.n, labels=labels, seed=self.seed), "generated images"), labels
 
     def _features(self, images: np.ndarray, name: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,6 +180,8 @@ def _function(function: Any, shape: tuple[int, ...]) -> Extractor:
     another function has another one, and so has one that is different each time, whose scores nobody can compare."""
     name = str(getattr(function, "name", getattr(function, "__name__", type(function).__name__)))
     digest = getattr(function, "hash", None)
+    if isinstance(digest, str) and not re.fullmatch(r"[0-9a-fA-F]{12,}", digest):
+        raise ValueError(f"extractor {name}: its hash is {digest!r}, must be at least 12 hexadecimal digits")
     if not isinstance(digest, str):
         noise = np.random.default_rng(0).random((PROBES, *shape), np.float32)
         digest = hashlib.sha256(_joined(function, noise, f"extractor {name}").astype("<f4").tobytes()).hexdigest()

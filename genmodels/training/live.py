@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _validate as check
+from .._labels import classes_in_turn
 from ..plot.curves import FEW_EPOCHS
 from ..plot.curves import history as draw_history
 from ..plot.figure import figure_png, new_figure
 from ..plot.images import show_picture, tile
 from .callbacks import Callback
-from .samples import classes_in_turn
 
 if TYPE_CHECKING:
     from ..model import Model

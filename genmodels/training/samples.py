@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _validate as check
 from .._files import file_name
+from .._labels import classes_in_turn
 from ..plot.evolution import read_picture, require_pillow, sample_pictures, write_gif
 from ..plot.images import save_grid
 from .callbacks import Callback
@@ -98,9 +97,3 @@ class Samples(Callback):
         frames = [frame for frame in frames if frame.size == frames[-1].size]
         if frames:
             write_gif(frames, self.folder / MOVIE, self.frame_seconds)
-
-
-def classes_in_turn(model: Model, n: int) -> np.ndarray | None:
-    """Labels (n,) that go through a conditional model's classes; None for another model."""
-    classes = getattr(model, "num_classes", 0)
-    return np.arange(n) % classes if classes else None

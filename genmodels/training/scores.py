@@ -11,7 +11,6 @@ from .callbacks import Callback
 from .history import SCORES
 
 if TYPE_CHECKING:
-    from ..metrics.evaluation import Reference
     from ..model import Model
 
 
@@ -54,21 +53,16 @@ class Scores(Callback):
         """
         self.every_epochs = check.integer(every_epochs, "every_epochs", 1)
         self.labels = labels
-        self._arguments = (x_test, n, extractor, reference_train, seed, k)
-        self._reference: Reference | None = None
         from ..metrics.evaluation import Reference
 
-        Reference(*self._arguments)  # checks them
+        self._reference = Reference(x_test, n, extractor, reference_train, seed, k)
+        self._of_recipe = extractor is None
 
     def on_train_begin(self, model: Model) -> None:
         from ..metrics import extractors
-        from ..metrics.evaluation import Reference
 
-        x_test, n, extractor, reference_train, seed, k = self._arguments
-        if extractor is None:
-            extractor = extractors.of_recipe(model, model.input_shape)  # type: ignore[attr-defined]
-        if self._reference is None:
-            self._reference = Reference(x_test, n, extractor, reference_train, seed, k)
+        if self._of_recipe:
+            self._reference = self._reference.by(extractors.of_recipe(model, model.input_shape))  # type: ignore[attr-defined]
         self._check_earlier(model)
         place = model._position
         # A fit that was killed at an epoch's end may have been so before its scores.
@@ -96,7 +90,6 @@ class Scores(Callback):
     def _score(self, model: Model) -> None:
         from ..metrics.comparable import extractor_number
 
-        assert self._reference is not None
         scores = self._reference.score(model, self.labels)
         row = {name: float(scores[name]) for name in SCORES if isinstance(scores.get(name), int | float)}
         number = extractor_number(scores["extractor"])
@@ -106,5 +99,4 @@ class Scores(Callback):
         """ValueError where the history has scores of another extractor."""
         from ..metrics.comparable import one_extractor
 
-        assert self._reference is not None
         one_extractor({"the history": model.history, "the callback": {"extractor": str(self._reference.extractor)}})
