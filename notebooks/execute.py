@@ -3,8 +3,9 @@
     python notebooks/execute.py [--write] [--pictures FOLDER] NOTEBOOK...
 
 With --write the outputs are kept in the files, without what differs from machine to machine and says nothing (times of
-the cells and places of files), their pictures in the fewest bytes. With --pictures the picture of each cell that has the tag "picture:NAME" is written to
-FOLDER/NAME.png, for the README. The kernels see the environment, GENMODELS_NOTEBOOKS and GENMODELS_DATA in it.
+the cells and places of files), their pictures in the fewest bytes. With --pictures the picture of each cell that has
+the tag "picture:NAME" is written to FOLDER/NAME.png, for the README. The kernels see the environment,
+GENMODELS_NOTEBOOKS and GENMODELS_DATA in it.
 """
 
 from __future__ import annotations

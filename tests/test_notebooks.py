@@ -2,11 +2,14 @@
 `make notebooks` runs them."""
 
 import importlib
+import io
 import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from genmodels import zoo
 
@@ -109,6 +112,25 @@ def test_the_pictures_of_the_readme_are_theirs(monkeypatch):
     assert {name[:8] for name in shown} == {f"report-{number}" for number in range(1, 6)}
     for name in shown:
         assert (root / "docs" / "images" / "reports" / f"{name}.png").read_bytes() == pictures[name], name
+
+
+@pytest.mark.parametrize(
+    ("channels", "opaque", "mode"), [(1, True, "L"), (3, True, "RGB"), (1, False, "RGBA"), (3, False, "RGBA")]
+)
+def test_pictures_are_kept_in_fewer_bytes_with_the_same_pixels(monkeypatch, channels, opaque, mode):
+    monkeypatch.syspath_prepend(str(NOTEBOOKS[0].parent))
+    execute = importlib.import_module("execute")
+    pixels = np.full((40, 60, 4), 255, np.uint8)
+    pixels[..., :3] = np.random.default_rng(0).integers(0, 255, (40, 60, channels))
+    pixels[0, 0, 3] = 255 if opaque else 254
+    file = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(file, "PNG", compress_level=1)
+    small = execute.smallest(file.getvalue())
+    picture = Image.open(io.BytesIO(small))
+    assert picture.mode == mode
+    np.testing.assert_array_equal(picture.convert("RGBA"), pixels)
+    assert len(small) < len(file.getvalue())
+    assert execute.smallest(small) == small
 
 
 def test_running_them_keeps_outputs_names_no_place_and_fails_on_an_error(tmp_path, monkeypatch, capsys):
