@@ -278,7 +278,7 @@ def test_the_reference_is_read_once_whatever_the_number_of_fits(digits, monkeypa
         return (digits, None), (digits, None)
 
     monkeypatch.setattr(gm.datasets, "load", load)
-    callback = Scores(digits[:40], n=40, reference_train="strokes")
+    callback = Scores(digits[:80], n=80, reference_train="strokes")
     model = gm.zoo.build("vae-keras", seed=0)
     for _ in range(2):
         model.fit(digits[:32], batch_size=32, callbacks=callback)
