@@ -40,7 +40,7 @@ static double median(double *values) {
 static gm_conv same(int64_t size, int64_t C, int64_t K, int64_t kernel, int64_t stride) {
     int64_t out = (size + stride - 1) / stride, pad = (out - 1) * stride + kernel - size;
     pad = pad > 0 ? pad / 2 : 0;
-    return (gm_conv){size, size, C, out, out, K, kernel, kernel, stride, stride, pad, pad};
+    return (gm_conv){size, size, C, out, out, K, kernel, kernel, stride, stride, pad, pad, GM_FLOAT32};
 }
 
 static int64_t inner_taps(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad) {
@@ -61,7 +61,7 @@ static void prepare(layer *l) {
     const gm_conv *g = &l->g;
     int64_t image = l->N * g->H * g->W * g->C, map = l->N * g->P * g->Q * g->K, kernel = g->R * g->S * g->C * g->K;
     l->x = values(image), l->dx = values(image), l->y = values(map), l->w = values(kernel), l->dw = values(kernel);
-    l->workspace = values(gm_conv_workspace(g));
+    l->workspace = values(gm_conv_workspace(g, l->N));
     l->flops = 2.0 * (double)(l->N * g->C * g->K * inner_taps(g->H, g->P, g->R, g->stride_h, g->pad_top) *
                               inner_taps(g->W, g->Q, g->S, g->stride_w, g->pad_left));
 }

@@ -9,9 +9,9 @@ import numpy as np
 
 from . import _core
 from . import _validate as check
-from .core_model import PRECISIONS, CoreModel, as_optimizer, named_network
+from .core_model import CoreModel, as_optimizer
 from .layers import Layer
-from .network import as_layers
+from .network import PRECISIONS, as_layers
 from .optimizers import Adam, Optimizer
 
 __all__ = ["Classifier"]
@@ -32,7 +32,7 @@ class Classifier(CoreModel):
         input_shape: (H, W, C).
         num_classes: labels are 0..num_classes-1; at least 2.
         optimizer: an object of `genmodels.optimizers`; Adam(1e-3) unless given.
-        precision: "float32".
+        precision: of the operands of products, "float32" or "bf16": see `Network`.
         seed: of weights and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
     Raises ValueError for values out of bounds and a network that does not fit, TypeError for wrong kinds of values,
@@ -61,7 +61,7 @@ class Classifier(CoreModel):
         self.optimizer = as_optimizer(optimizer, "optimizer", Adam())
         self.precision = check.choice(precision, "precision", PRECISIONS)
         seed = check.seed(seed)
-        network = named_network("layers", as_layers(layers, "layers"), self.input_shape, seed, 0)
+        network = self._named_network("layers", as_layers(layers, "layers"), self.input_shape, seed, 0)
         super().__init__({"network": network}, seed)
         config = {"image": self.input_shape, "num_classes": self.num_classes, "optimizer": self.optimizer.to_dict()}
         self._core = _core.Classifier(network._core, config)

@@ -25,13 +25,14 @@ import genmodels as gm
 from . import binarization, datasets, metrics, plot, run, settings, sweep, zoo
 from ._files import replacing
 from ._labels import classes_in_turn
+from .network import PRECISIONS
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, OverflowError, FloatingPointError)
 # What `train` takes for settings not given, unless --recipe says to take the model's own.
 _DEFAULTS = {
     **{"data": "strokes", "split": "train", "limit": None, "image_size": None, "latent_dim": None},
     **{"epochs": 10, "batch_size": 128, "seed": 0, "conditional": False},
-    **{"binarize": None, "learning_rate": None, "beta1": None},
+    **{"binarize": None, "learning_rate": None, "beta1": None, "precision": PRECISIONS[0]},
 }
 
 # What `sweep` takes for settings not given: the study of three families at three image and latent sizes.
@@ -105,6 +106,9 @@ def _add_train(commands: Any) -> None:
         "--learning-rate", type=float, metavar="R", help="of all the model's optimizers (default: the model's own)"
     )
     parser.add_argument("--beta1", type=float, metavar="B", help="of the model's Adam optimizers (default: its own)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help=f"of the operands of products (default: {PRECISIONS[0]})"
+    )
     parser.add_argument(
         "--seed", type=_whole(0), metavar="S", help="seed of weights, noise and data order (default: 0)"
     )

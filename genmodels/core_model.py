@@ -12,10 +12,8 @@ from . import _core, layers, optimizers
 from . import _validate as check
 from .layers import Layer
 from .model import Model
-from .network import Network
+from .network import PRECISIONS, Network
 from .optimizers import Optimizer
-
-PRECISIONS = ("float32",)
 
 
 class CoreModel(Model):
@@ -27,6 +25,7 @@ class CoreModel(Model):
     Attributes:
         input_shape: (H, W, C), without label channels.
         num_classes: labels are 0..num_classes-1; 0 for a model without labels.
+        precision: of the operands of products, "float32" or "bf16": see `Network`.
     """
 
     _layer_lists: ClassVar[Mapping[str, str]] = {}  # argument that is a list of layers -> the network made of it
@@ -35,6 +34,7 @@ class CoreModel(Model):
 
     input_shape: tuple[int, ...]
     num_classes: int
+    precision: str
     _core: Any
 
     # ---- images and labels --------------------------------------------------------------------------
@@ -119,21 +119,22 @@ class CoreModel(Model):
             self.networks[name]._core.clock = values[f"{name}.clock"]
             self._core.set_optimizer_steps(index, values[f"{name}.steps"])
 
+    def _named_network(
+        self, name: str, members: tuple[Layer, ...], shape: tuple[int, ...], seed: int, stream: int
+    ) -> Network:
+        """A network of the model's precision, whose errors start with its name."""
+        try:
+            return Network(members, shape, seed, precision=self.precision, stream=stream)
+        except (ValueError, TypeError, OverflowError, MemoryError) as error:
+            kinds = (ValueError, TypeError, OverflowError, MemoryError)
+            kind = next(kind for kind in kinds if isinstance(error, kind))
+            raise kind(f"{name}: {error}") from None
+
     def __repr__(self) -> str:
-        left_out = {*self._layer_lists, "precision"}
+        left_out = {*self._layer_lists} | ({"precision"} if self.precision == PRECISIONS[0] else set())
         names = [name for name in inspect.signature(type(self)).parameters if name not in left_out]
         described = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"{self.family}({described}, {self.parameter_count:,} parameters)"
-
-
-def named_network(name: str, members: tuple[Layer, ...], shape: tuple[int, ...], seed: int, stream: int) -> Network:
-    """A network whose errors start with its name."""
-    try:
-        return Network(members, shape, seed, stream=stream)
-    except (ValueError, TypeError, OverflowError, MemoryError) as error:
-        kinds = (ValueError, TypeError, OverflowError, MemoryError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
-        raise kind(f"{name}: {error}") from None
 
 
 def as_optimizer(value: Any, name: str, default: Optimizer) -> Optimizer:

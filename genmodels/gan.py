@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _core
 from . import _validate as check
-from .core_model import as_optimizer, named_network
+from .core_model import as_optimizer
 from .latent_model import LatentModel
 from .layers import Layer
 from .network import Network, as_layers
@@ -61,7 +61,7 @@ class GAN(LatentModel):
         mixed_batches: the N real and N generated images go through the discriminator in one pass instead of two.
         ema: decay of an exponential moving average of the generator's weights, which begins at the initial ones and is
             what `sample` and `generate` use; 0..1, 0: none.
-        precision: "float32".
+        precision: of the operands of products, "float32" or "bf16": see `Network`.
         seed: of weights, noise and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
     Raises ValueError for values out of bounds and networks that do not fit, TypeError for wrong kinds of values,
@@ -118,13 +118,13 @@ class GAN(LatentModel):
         height, width, channels = self.input_shape
         latent = (self.latent_dim + self.num_classes,)
         networks = {
-            "generator": named_network("generator", draws, latent, seed, 0),
-            "discriminator": named_network(
+            "generator": self._named_network("generator", draws, latent, seed, 0),
+            "discriminator": self._named_network(
                 "discriminator", judges, (height, width, channels + self.num_classes), seed, 1
             ),
         }
         # From the same seed and stream: it begins at the generator's initial weights.
-        self._average = named_network("generator", draws, latent, seed, 0) if self.ema else None
+        self._average = self._named_network("generator", draws, latent, seed, 0) if self.ema else None
         super().__init__(networks, seed)
         average = None if self._average is None else self._average._core
         self._core = _core.GAN(

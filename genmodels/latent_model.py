@@ -8,8 +8,8 @@ import numpy as np
 
 from . import _validate as check
 from . import layers
-from .core_model import PRECISIONS, CoreModel
-from .network import Network
+from .core_model import CoreModel
+from .network import PRECISIONS, Network
 
 
 class LatentModel(CoreModel):

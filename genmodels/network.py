@@ -18,6 +18,8 @@ from .layers import MAX_RANK, Layer
 
 __all__ = ["Network"]
 
+PRECISIONS = ("float32", "bf16")
+
 _HEAD = ("layer", "output shape", "parameters")
 
 _weights_limit: ContextVar[int | None] = ContextVar("weights_limit", default=None)
@@ -41,6 +43,9 @@ class Network:
         layers: objects of `genmodels.layers`, in the order of the data's way; none at all is the identity.
         input_shape: shape of one sample, without the batch axis: (H, W, C) of an image.
         seed: of the initial weights and dropout masks, 0..2^64-1. The same seed gives the same bits.
+        precision: of the operands of dense layers, convolutions and LSTMs: "float32", or "bf16", which rounds them to
+            bfloat16 (8 bits of mantissa; Kalamkar et al. 2019) on their way into each product, forward and backward.
+            Sums, weights, gradients and all other layers are float32 in both.
         stream: tells networks apart that share a seed, 0..2^32-1.
 
     Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,
@@ -56,11 +61,18 @@ class Network:
     """
 
     def __init__(
-        self, layers: Iterable[Layer], input_shape: tuple[int, ...], seed: int = 0, *, stream: int = 0
+        self,
+        layers: Iterable[Layer],
+        input_shape: tuple[int, ...],
+        seed: int = 0,
+        *,
+        precision: str = "float32",
+        stream: int = 0,
     ) -> None:
         self._layers = as_layers(layers, "layers")
         shape = check.shape(input_shape, "input_shape", range(1, MAX_RANK + 1))
-        configs = tuple(layer._core_config() for layer in self._layers)
+        self._precision = check.choice(precision, "precision", PRECISIONS)
+        configs = tuple({**layer._core_config(), "precision": self._precision} for layer in self._layers)
         stream = check.integer(stream, "stream", 0, 2**32 - 1)
         limit = _weights_limit.get()
         if limit is not None and (count := _core.Network.count(configs, shape)) > limit:
@@ -71,6 +83,11 @@ class Network:
         self._gradients = {name: grad for name, _, grad in tensors if grad is not None}
 
     # ---- what it is -------------------------------------------------------------------------------
+
+    @property
+    def precision(self) -> str:
+        """Of the operands of products: "float32" or "bf16"."""
+        return self._precision
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -152,7 +169,8 @@ class Network:
         return rows
 
     def __repr__(self) -> str:
-        return f"Network({list(self._layers)!r}, input_shape={self.input_shape})"
+        precision = "" if self._precision == PRECISIONS[0] else f", precision={self._precision!r}"
+        return f"Network({list(self._layers)!r}, input_shape={self.input_shape}{precision})"
 
 
 def as_layers(layers: Any, name: str) -> tuple[Layer, ...]:

@@ -137,7 +137,7 @@ def profile(model: Model | Network, x: Any, labels: Any = None, steps: int = 5) 
 
 
 def _profile_network(network: Network, x: Any, steps: int) -> Profile:
-    copy = Network(network.layers, network.input_shape)
+    copy = Network(network.layers, network.input_shape, precision=network.precision)
     for name, value in network.weights.items():
         copy.weights[name][...] = value
 

@@ -149,6 +149,7 @@ class Run:
         if not self._afresh and (self.folder / CHECKPOINT).exists():
             return _generative(checkpoint.load(self.folder / CHECKPOINT), self.folder / CHECKPOINT)
         changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
+        changes["precision"] = self.settings.precision
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
         changes |= self._optimizers()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from . import datasets, zoo
 from ._files import replacing
+from .network import PRECISIONS
 
 FILE = "run.json"
 SPLITS = ("train", "train+test")
@@ -21,7 +22,8 @@ Kind = TypeVar("Kind")
 class Settings:
     """What decides a run's result: the model's name and sizes (latent_dim None: its own), whether it is given the
     labels, the data set with the part of it to train on (the first `limit` images), how its images are binarized (None:
-    not at all), and the recipe, with the optimizers' learning rate and Adam's beta1 (None: the model's own)."""
+    not at all), and the recipe, with the optimizers' learning rate and Adam's beta1 (None: the model's own), and the
+    precision of the products."""
 
     model: str
     data: str
@@ -36,6 +38,7 @@ class Settings:
     binarize: str | None = None
     learning_rate: float | None = None
     beta1: float | None = None
+    precision: str = PRECISIONS[0]
 
 
 def read(folder: Path) -> Settings | None:

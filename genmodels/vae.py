@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 from . import _validate as check
-from .core_model import as_optimizer, named_network
+from .core_model import as_optimizer
 from .latent_model import LatentModel
 from .layers import Dense, Layer
 from .network import Network, as_layers
@@ -44,7 +44,7 @@ class VAE(LatentModel):
         beta: weight of the KL term, >= 0 (Higgins et al. 2017).
         num_classes: with classes, labels 0..num_classes-1 join as one-hot channels after the image's, and after z.
         optimizer: an object of `genmodels.optimizers`.
-        precision: "float32".
+        precision: of the operands of products, "float32" or "bf16": see `Network`.
         seed: of weights, noise and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
     Raises ValueError for values out of bounds and networks that do not fit, TypeError for wrong kinds of values,
@@ -89,10 +89,10 @@ class VAE(LatentModel):
         """The three networks; a message about a layer says whose it is."""
         height, width, channels = self.input_shape
         image = (height, width, channels + self.num_classes)
-        networks = {"encoder": named_network("encoder", encoder, image, seed, 0)}
+        networks = {"encoder": self._named_network("encoder", encoder, image, seed, 0)}
         features = (math.prod(networks["encoder"].output_shape),)
-        networks["head"] = named_network("head", (Dense(2 * self.latent_dim),), features, seed, 1)
-        networks["decoder"] = named_network("decoder", decoder, (self.latent_dim + self.num_classes,), seed, 2)
+        networks["head"] = self._named_network("head", (Dense(2 * self.latent_dim),), features, seed, 1)
+        networks["decoder"] = self._named_network("decoder", decoder, (self.latent_dim + self.num_classes,), seed, 2)
         return networks
 
     def _core_config(self) -> dict[str, Any]:

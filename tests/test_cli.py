@@ -144,6 +144,12 @@ class TestTrain:
         assert call("train", *SMALL, "--epochs", 2, "--beta1", 0.9, "--out", tmp_path, "--resume") == 1
         assert "begun with beta1 0.5, which --resume cannot change to 0.9" in capsys.readouterr().err
 
+    def test_precision_is_the_models_and_stays(self, tmp_path, capsys):
+        assert call("train", *SMALL, "--epochs", 1, "--precision", "bf16", "--out", tmp_path) == 0
+        assert gm.load(tmp_path / run.MODEL).precision == "bf16"
+        assert call("train", *SMALL, "--epochs", 2, "--precision", "float32", "--out", tmp_path, "--resume") == 1
+        assert "begun with precision bf16, which --resume cannot change to float32" in capsys.readouterr().err
+
     def test_beta1_of_a_model_without_adam_is_refused_before_anything_is_written(self, tmp_path, capsys):
         arguments = ("train", "wgan-16", "--image-size", 16, "--limit", 64, "--beta1", 0.5)
         assert call(*arguments, "--out", tmp_path / "new") == 1

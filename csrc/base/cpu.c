@@ -20,6 +20,14 @@ gm_isa gm_cpu_isa(void) {
 #endif
 }
 
+bool gm_cpu_has_bf16(void) {
+#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
+    return gm_cpu_isa() >= GM_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
 const char *gm_isa_name(gm_isa isa) { return isa < GM_ISA_COUNT ? NAMES[isa] : "unknown"; }
 
 gm_isa gm_isa_of_name(const char *name) {

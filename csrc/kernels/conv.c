@@ -3,19 +3,23 @@
  *   matrix.c          an output that sees one place of the image, or all of it: dense layers, kernels of 1 x 1
  *   conv_winograd.c   a kernel of twice the stride, on maps where fewer products pay for the transforms
  *   conv_gather.c     any other, forward and input gradient
- *   conv_weights.c    any other, gradient of the weights */
+ *   conv_weights.c    any other, gradient of the weights
+ *   conv_bf16.c       of operands still to be rounded: rounds them, and comes back here with the convolution left
+ *
+ * Products of matrices round their operands themselves, while they pack them. */
 #include "kernels/conv.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/conv_axis.h"
+#include "kernels/conv_bf16.h"
 #include "kernels/conv_gather.h"
 #include "kernels/conv_winograd.h"
 #include "kernels/matrix.h"
 #include "kernels/tiles.h"
 
-typedef enum form { MATRIX, WINOGRAD, ANY } form;
+typedef enum form { MATRIX, ROUNDED, WINOGRAD, ANY } form;
 
 static int64_t depth_of(const gm_conv *g) { return g->R * g->S * g->C; }
 
@@ -28,7 +32,9 @@ static bool is_matrix(const gm_conv *g) {
 }
 
 static form form_of(const gm_conv *g) {
+    if (g->precision == GM_BF16_PAIRS) return ANY;
     if (is_matrix(g)) return MATRIX;
+    if (g->precision == GM_BF16) return ROUNDED;
     return gm_conv_winograd_pays(g) ? WINOGRAD : ANY;
 }
 
@@ -42,6 +48,7 @@ static gm_matrix transposed(gm_matrix m) { return (gm_matrix){m.at, m.column, m.
 static void matrix_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
                            const gm_epilogue *epilogue, float *workspace) {
     gm_matrix_product product = {.rows = rows_of(g, N), .columns = g->K, .depth = depth_of(g)};
+    product.precision = g->precision;
     product.a = rows_by(x, depth_of(g));
     product.b = rows_by(w, g->K);
     product.out = y;
@@ -52,6 +59,7 @@ static void matrix_forward(const gm_conv *g, int64_t N, const float *x, const fl
 static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                                  const gm_epilogue *epilogue, float *workspace) {
     gm_matrix_product product = {.rows = rows_of(g, N), .columns = depth_of(g), .depth = g->K};
+    product.precision = g->precision;
     product.a = rows_by(dy, g->K);
     product.b = transposed(rows_by(w, g->K));
     product.out = dx;
@@ -62,6 +70,7 @@ static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, c
 static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
                                     float *workspace) {
     gm_matrix_product product = {.rows = depth_of(g), .columns = g->K, .depth = rows_of(g, N)};
+    product.precision = g->precision;
     product.a = transposed(rows_by(x, depth_of(g)));
     product.b = rows_by(dy, g->K);
     product.out = dw;
@@ -81,6 +90,7 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
                      float *workspace) {
     switch (form_of(g)) {
     case MATRIX: matrix_forward(g, N, x, w, y, epilogue, workspace); break;
+    case ROUNDED: gm_conv_bf16_forward(g, N, x, w, y, epilogue, workspace); break;
     case WINOGRAD: gm_conv_winograd_forward(g, N, x, w, y, epilogue, workspace); break;
     case ANY: gm_conv_gather_forward(g, N, x, w, y, epilogue, workspace); break;
     }
@@ -90,6 +100,7 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
                            const gm_epilogue *epilogue, float *workspace) {
     switch (form_of(g)) {
     case MATRIX: matrix_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
+    case ROUNDED: gm_conv_bf16_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     case WINOGRAD: gm_conv_winograd_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     case ANY: gm_conv_gather_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     }
@@ -99,14 +110,16 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
                               float *workspace) {
     switch (form_of(g)) {
     case MATRIX: matrix_backward_weights(g, N, x, dy, dw, workspace); break;
+    case ROUNDED: gm_conv_bf16_backward_weights(g, N, x, dy, dw, workspace); break;
     case WINOGRAD: gm_conv_winograd_backward_weights(g, N, x, dy, dw, workspace); break;
     case ANY: gm_conv_sweep_weights(g, N, x, dy, dw, workspace); break;
     }
 }
 
-int64_t gm_conv_workspace(const gm_conv *g) {
+int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
     switch (form_of(g)) {
     case MATRIX: return matrix_workspace(g);
+    case ROUNDED: return gm_conv_bf16_workspace(g, N);
     case WINOGRAD: return gm_conv_winograd_workspace(g);
     case ANY: break;
     }

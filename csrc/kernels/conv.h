@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "kernels/activation.h"
+#include "kernels/precision.h"
 
 /* The tallest kernel: a bound on the runs of a sum, which are listed on the stack. */
 #define GM_MAX_KERNEL 64
@@ -24,6 +25,7 @@ typedef struct gm_conv {
     int64_t R, S;    /* kernel rows, columns */
     int64_t stride_h, stride_w;
     int64_t pad_top, pad_left; /* zeros before the first row and column; those behind follow from P, Q */
+    gm_precision precision;    /* of x, w and dy; results and sums are float32 */
 } gm_conv;
 
 /* A dense layer, C values to K, as such a geometry. */
@@ -42,8 +44,8 @@ typedef struct gm_epilogue {
 /* Multiplications of one sample in any of the three calls: of taps that lie inside the image, not on padding. */
 int64_t gm_conv_products(const gm_conv *g);
 
-/* Floats of workspace that any of the three calls on this geometry needs (independent of the batch). */
-int64_t gm_conv_workspace(const gm_conv *g);
+/* Floats of workspace that any of the three calls on this geometry needs for batches of N, or fewer. */
+int64_t gm_conv_workspace(const gm_conv *g, int64_t N);
 
 /* x (N,H,W,C), w (R,S,C,K) -> y (N,P,Q,K). `epilogue` may be NULL. Reads of padding are zeros and cost nothing. */
 void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y, const gm_epilogue *epilogue,

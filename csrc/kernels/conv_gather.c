@@ -232,7 +232,7 @@ static void plan_gather(gather *op) {
 }
 
 static void run_gather(gather *op, const gm_epilogue *epilogue) {
-    op->kernels = gm_kernels_active();
+    op->kernels = gm_kernels_for(op->g->precision);
     op->dot = op->out_channels <= GM_DOT_COLUMNS;
     op->panels = op->dot ? 1 : ceil_div(op->out_channels, op->kernels->tile.panel);
     if (epilogue) op->epilogue = *epilogue;

@@ -198,7 +198,7 @@ static void add_task(void *context, int64_t index) {
 
 void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace) {
     weight_gradient op = {
-        .kernels = gm_kernels_active(), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
+        .kernels = gm_kernels_for(g->precision), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
     plan_weight_gradient(&op);
     int64_t count = weight_count(g);
     if (!is_direct(&op)) gm_parallel_for(ceil_div(op.splits * count, ADD_PIECE), clear_task, &op);
@@ -207,7 +207,7 @@ void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const fl
 }
 
 int64_t gm_conv_sweep_workspace(const gm_conv *g) {
-    weight_gradient op = {.kernels = gm_kernels_active(), .g = g, .N = MOST_SPLITS};
+    weight_gradient op = {.kernels = gm_kernels_for(g->precision), .g = g, .N = MOST_SPLITS};
     plan_weight_gradient(&op);
     return op.splits * weight_count(g);
 }

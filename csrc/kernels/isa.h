@@ -12,4 +12,7 @@ bool gm_kernels_overlay_avx2(gm_kernels *table);
 bool gm_kernels_overlay_avx512(gm_kernels *table);
 bool gm_kernels_overlay_neon(gm_kernels *table);
 
+/* The register tiles alone, over pairs of bfloat16. */
+bool gm_kernels_overlay_avx512_bf16(gm_kernels *table);
+
 #endif

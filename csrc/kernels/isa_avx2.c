@@ -18,6 +18,7 @@
 
 enum { TILE_ROWS = 6 }; /* 6 x 2 sums, 2 of the packed side and 1 of the other fill 15 of 16 registers */
 
+#include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/layernorm_body.h"
 #include "kernels/pairs_body.h"

@@ -9,6 +9,7 @@
 
 enum { TILE_ROWS = 12 }; /* 12 x 2 sums, 2 of the packed side and 1 of the other fill 27 of 32 registers */
 
+#include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/layernorm_body.h"
 #include "kernels/pairs_body.h"

@@ -7,6 +7,7 @@
 
 enum { TILE_ROWS = 6 }; /* 6 x 2 sums of the 16 registers that x86-64 has at the least */
 
+#include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/layernorm_body.h"
 #include "kernels/pairs_body.h"

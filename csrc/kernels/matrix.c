@@ -29,10 +29,14 @@ enum {
 };
 
 /* Part of a matrix, and where it is packed: groups of `width` lanes (rows of a, columns of b), each group contiguous
- * with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. */
+ * with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16 are
+ * rounded on the way, and where an instruction multiplies pairs, two values along the depth become one. */
 typedef struct side {
+    const gm_kernels *kernels;
+    gm_precision precision; /* of what is packed; GM_BF16: rounded floats */
     const float *from;
-    int64_t lanes, depth;          /* of this part */
+    int64_t lanes, values;         /* of this part */
+    int64_t depth;                 /* values, or pairs of them */
     int64_t lane_step, depth_step; /* in `from` */
     int64_t width, groups;
     float *packed;
@@ -49,17 +53,25 @@ typedef struct block {
 
 /* ---- Packing ---- */
 
+static int64_t values_each(const side *at) { return at->precision == GM_BF16_PAIRS ? 2 : 1; }
+
 /* Lanes that are neighbours in memory: whole rows are read in order, a few of them a task. */
 enum { ROWS_A_TASK = 16 };
 
 static void copy_rows(const side *at, int64_t task) {
     int64_t end = min_of(at->depth, (task + 1) * ROWS_A_TASK);
     for (int64_t d = task * ROWS_A_TASK; d < end; d++) {
-        const float *row = at->from + d * at->depth_step;
+        int64_t value = d * values_each(at);
+        const float *row = at->from + value * at->depth_step;
+        const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
         for (int64_t lane = 0; lane < at->lanes; lane += at->width) {
             float *to = at->packed + lane * at->depth + d * at->width;
             int64_t count = min_of(at->width, at->lanes - lane);
-            memcpy(to, row + lane, (size_t)count * sizeof *to);
+            switch (at->precision) {
+            case GM_FLOAT32: memcpy(to, row + lane, (size_t)count * sizeof *to); break;
+            case GM_BF16: at->kernels->bf16_round(count, row + lane, to); break;
+            case GM_BF16_PAIRS: at->kernels->bf16_pair(count, row + lane, next ? next + lane : NULL, to); break;
+            }
             for (; count < at->width; count++) to[count] = 0.0f;
         }
     }
@@ -90,22 +102,34 @@ static inline void turn(const float *const lane[4], int64_t d, float *to, int64_
     for (int k = 0; k < 4; k++) memcpy(to + (d + k) * width, &out[k], sizeof out[k]);
 }
 
+enum { STRIP = 16 }; /* floats that share a cache line */
+
+/* The strip of a lane that begins with packed value d: where it is, or in `made`. */
+static const float *strip_of(const side *at, int64_t lane, int64_t d, float made[STRIP]) {
+    int64_t first = d * values_each(at);
+    const float *from = at->from + lane * at->lane_step + first;
+    __builtin_prefetch(from + STRIP * values_each(at));
+    switch (at->precision) {
+    case GM_FLOAT32: return from;
+    case GM_BF16: at->kernels->bf16_round(min_of(STRIP, at->values - first), from, made); break;
+    case GM_BF16_PAIRS: at->kernels->bf16_pair_neighbours(min_of(2 * STRIP, at->values - first), from, made); break;
+    }
+    return made;
+}
+
 /* Lanes that are contiguous along the depth, a group a task: squares, and what these leave one by one. */
 static void turn_lanes(const side *at, int64_t group) {
-    enum { STRIP = 16 }; /* values that share a cache line */
     int64_t first = group * at->width, last = min_of(first + at->width, at->lanes) - 1;
-    float *to = at->packed + first * at->depth;
+    float made[4][STRIP];
     for (int64_t d = 0; d < at->depth; d += STRIP) {
-        int64_t end = min_of(at->depth, d + STRIP);
+        float *to = at->packed + first * at->depth + d * at->width;
+        int64_t length = min_of(STRIP, at->depth - d);
         for (int64_t l = 0; l < at->width; l += 4) {
             const float *lane[4];
-            int64_t lanes = min_of(4, at->width - l), k = d;
-            for (int64_t i = 0; i < lanes; i++) {
-                lane[i] = at->from + min_of(first + l + i, last) * at->lane_step;
-                __builtin_prefetch(lane[i] + end);
-            }
-            for (; lanes == 4 && k + 4 <= end; k += 4) turn(lane, k, to + l, at->width);
-            for (; k < end; k++)
+            int64_t lanes = min_of(4, at->width - l), k = 0;
+            for (int64_t i = 0; i < lanes; i++) lane[i] = strip_of(at, min_of(first + l + i, last), d, made[i]);
+            for (; lanes == 4 && k + 4 <= length; k += 4) turn(lane, k, to + l, at->width);
+            for (; k < length; k++)
                 for (int64_t i = 0; i < lanes; i++) to[k * at->width + l + i] = lane[i][k];
         }
     }
@@ -181,29 +205,40 @@ static void run_block(block *at) {
     gm_parallel_for(at->row_parts * at->column_parts, multiply_task, at);
 }
 
-/* The length of pieces of `all` that are as equal as can be, `most` at most. */
-static int64_t even_piece(int64_t all, int64_t most) { return ceil_div(all, max_of(1, ceil_div(all, most))); }
+/* The length of pieces of `all` that are as equal as can be, multiples of `unit`, `most` at most. */
+static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
+    int64_t pieces = max_of(1, ceil_div(all, most));
+    return ceil_div(all, pieces * unit) * unit;
+}
+
+static gm_precision packed_precision(gm_precision operands) {
+    return operands == GM_BF16 && gm_kernels_for(GM_BF16_PAIRS) ? GM_BF16_PAIRS : operands;
+}
 
 void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
     const gm_matrix *a = &product->a, *b = &product->b;
-    const gm_kernels *kernels = gm_kernels_active();
-    int64_t depth = even_piece(product->depth, DEPTH);
+    gm_precision precision = packed_precision(product->precision);
+    const gm_kernels *kernels = gm_kernels_for(precision);
     block at = {.product = product,
                 .kernels = kernels,
                 .a = {.lane_step = a->row, .depth_step = a->column, .width = kernels->tile.outer_rows},
                 .b = {.lane_step = b->column, .depth_step = b->row, .width = kernels->tile.outer_columns}};
+    at.a.kernels = at.b.kernels = kernels;
+    at.a.precision = at.b.precision = precision;
+    int64_t each = values_each(&at.a), values = even_piece(product->depth, DEPTH * each, each);
     at.b.packed = workspace;
-    at.a.packed = workspace + depth * min_of(COLUMNS, ceil_div(product->columns, at.b.width) * at.b.width);
+    at.a.packed = workspace + values / each * min_of(COLUMNS, ceil_div(product->columns, at.b.width) * at.b.width);
     for (at.column0 = 0; at.column0 < product->columns; at.column0 += COLUMNS)
-        for (int64_t d = 0; d < product->depth; d += depth)
+        for (int64_t d = 0; d < product->depth; d += values)
             for (at.row0 = 0; at.row0 < product->rows; at.row0 += ROWS) {
                 at.a.from = a->at + at.row0 * a->row + d * a->column;
                 at.b.from = b->at + d * b->row + at.column0 * b->column;
                 at.a.lanes = min_of(ROWS, product->rows - at.row0);
                 at.b.lanes = min_of(COLUMNS, product->columns - at.column0);
-                at.a.depth = at.b.depth = min_of(depth, product->depth - d);
+                at.a.values = at.b.values = min_of(values, product->depth - d);
+                at.a.depth = at.b.depth = ceil_div(at.a.values, each);
                 at.first = d == 0;
-                at.last = d + depth >= product->depth;
+                at.last = d + values >= product->depth;
                 run_block(&at);
             }
 }

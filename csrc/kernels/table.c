@@ -14,6 +14,8 @@ static bool (*const OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
 
 static gm_kernels tables[GM_ISA_COUNT];
 static bool available[GM_ISA_COUNT];
+static gm_kernels pairs; /* of GM_ISA_AVX512 */
+static bool pairs_available;
 static gm_isa active;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -27,6 +29,8 @@ static void fill_tables(void) {
         available[isa] = OVERLAYS[isa](&tables[isa]);
         if (isa <= (int)cap && available[isa]) active = (gm_isa)isa;
     }
+    pairs = tables[GM_ISA_AVX512];
+    pairs_available = available[GM_ISA_AVX512] && gm_cpu_has_bf16() && gm_kernels_overlay_avx512_bf16(&pairs);
 }
 
 gm_isa gm_kernels_isa(void) {
@@ -35,6 +39,11 @@ gm_isa gm_kernels_isa(void) {
 }
 
 const gm_kernels *gm_kernels_active(void) { return &tables[gm_kernels_isa()]; }
+
+const gm_kernels *gm_kernels_for(gm_precision operands) {
+    if (operands != GM_BF16_PAIRS) return gm_kernels_active();
+    return gm_kernels_isa() == GM_ISA_AVX512 && pairs_available ? &pairs : NULL;
+}
 
 const gm_kernels *gm_kernels_of(gm_isa isa) {
     (void)pthread_once(&once, fill_tables);

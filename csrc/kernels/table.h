@@ -10,10 +10,12 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "kernels/bfloat.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
 #include "kernels/pairs.h"
 #include "kernels/pool.h"
+#include "kernels/precision.h"
 #include "kernels/recurrent.h"
 #include "kernels/tiles.h"
 #include "kernels/winograd.h"
@@ -21,6 +23,7 @@
 /* X(return type, name, (parameters)) */
 #define GM_KERNELS(X)                                                                                                  \
     GM_TILE_KERNELS(X)                                                                                                 \
+    GM_BFLOAT_KERNELS(X)                                                                                               \
     GM_ELEMENTWISE_KERNELS(X)                                                                                          \
     GM_LAYERNORM_KERNELS(X)                                                                                            \
     GM_PAIR_KERNELS(X)                                                                                                 \
@@ -37,6 +40,10 @@ typedef struct gm_kernels {
 
 /* The table in use. Chosen once, on first use, from the CPU and GENMODELS_ISA. */
 const gm_kernels *gm_kernels_active(void);
+
+/* The table for products of these operands: the one in use; for GM_BF16_PAIRS the same but for its register tiles, or
+ * NULL where no instruction multiplies pairs. */
+const gm_kernels *gm_kernels_for(gm_precision operands);
 
 /* Which set the table in use is. */
 gm_isa gm_kernels_isa(void);

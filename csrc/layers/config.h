@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/shape.h"
+#include "kernels/precision.h"
 
 typedef enum gm_padding { GM_PADDING_VALID, GM_PADDING_SAME, GM_PADDING_EXPLICIT } gm_padding;
 
@@ -31,13 +32,14 @@ typedef struct gm_layer_config {
     bool use_bias;
     bool spectral_norm; /* Dense and the convolutions: the kernel is divided by its largest singular value */
     gm_initializer kernel_initializer;
-    float negative_slope;  /* LeakyReLU */
-    float rate;            /* Dropout */
-    float momentum;        /* BatchNorm: the weight of the new value */
-    float epsilon;         /* BatchNorm, LayerNorm */
-    int64_t size[2];       /* UpSampling2D */
-    bool return_sequences; /* LSTM: every step's output, not the last one's alone */
-    gm_shape shape;        /* Reshape */
+    float negative_slope;   /* LeakyReLU */
+    float rate;             /* Dropout */
+    float momentum;         /* BatchNorm: the weight of the new value */
+    float epsilon;          /* BatchNorm, LayerNorm */
+    int64_t size[2];        /* UpSampling2D */
+    bool return_sequences;  /* LSTM: every step's output, not the last one's alone */
+    gm_shape shape;         /* Reshape */
+    gm_precision precision; /* of products: GM_FLOAT32 or GM_BF16 */
 } gm_layer_config;
 
 #endif

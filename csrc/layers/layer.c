@@ -40,6 +40,7 @@ gm_status gm_layer_create(const gm_layer_config *config, uint64_t index, const g
     layer->config.kind = ops->name; /* the caller's string may go */
     GM_TRY(gm_shape_size(&layer->in, &layer->in_size, "layer input", error));
     GM_TRY(ops->resolve(layer, error));
+    layer->conv.precision = config->precision;
     return gm_shape_size(&layer->out, &layer->out_size, ops->name, error);
 }
 

@@ -22,7 +22,9 @@ typedef struct sizes {
 
 static sizes sizes_of(const gm_layer *layer, int64_t N) {
     int64_t U = layer->config.units;
-    return (sizes){N, layer->in.dim[0], layer->in.dim[1], U, gm_conv_of_pixels(U, 4 * U)};
+    sizes s = {N, layer->in.dim[0], layer->in.dim[1], U, gm_conv_of_pixels(U, 4 * U)};
+    s.recurrent.precision = layer->config.precision;
+    return s;
 }
 
 /* What a training forward keeps. */
@@ -55,7 +57,8 @@ typedef struct scratch {
 
 static int64_t product_workspace(const gm_layer *layer, const sizes *s) {
     int64_t sums = gm_channels_workspace(s->T * s->N, 4 * s->U);
-    return larger(sums, larger(gm_conv_workspace(&layer->conv), gm_conv_workspace(&s->recurrent)));
+    int64_t input = gm_conv_workspace(&layer->conv, s->T * s->N), state = gm_conv_workspace(&s->recurrent, s->T * s->N);
+    return larger(sums, larger(input, state));
 }
 
 static scratch scratch_in(float *workspace, const gm_layer *layer, const sizes *s) {

@@ -30,7 +30,7 @@ static int64_t output_rows(const gm_layer *layer, int64_t N) { return N * (layer
 int64_t gm_product_products(const gm_layer *layer) { return gm_conv_products(&layer->conv); }
 
 int64_t gm_product_workspace(const gm_layer *layer, int64_t N) {
-    int64_t product = gm_conv_workspace(&layer->conv);
+    int64_t product = gm_conv_workspace(&layer->conv, N);
     int64_t sums = gm_channels_workspace(output_rows(layer, N), output_channels(layer));
     return product > sums ? product : sums;
 }

@@ -14,6 +14,7 @@ static const char *const INITIALIZERS[] = {[GM_INIT_ZEROS] = "zeros",
                                            [GM_INIT_GLOROT_UNIFORM] = "glorot_uniform",
                                            [GM_INIT_HE_NORMAL] = "he_normal",
                                            NULL};
+static const char *const PRECISIONS[] = {[GM_FLOAT32] = "float32", [GM_BF16] = "bf16", NULL};
 
 #define LAYER_FIELD(member, type)                                                                                      \
     { #member, type, offsetof(gm_layer_config, member), NULL, NULL }
@@ -36,6 +37,7 @@ static const gmpy_field LAYER_FIELDS[] = {
     LAYER_FIELD(size, GMPY_FIELD_PAIR),
     LAYER_FIELD(return_sequences, GMPY_FIELD_BOOL),
     LAYER_FIELD(shape, GMPY_FIELD_SHAPE),
+    {"precision", GMPY_FIELD_CHOICE, offsetof(gm_layer_config, precision), PRECISIONS, NULL},
     {NULL, GMPY_FIELD_INT64, 0, NULL, NULL},
 };
 

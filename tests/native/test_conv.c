@@ -1,4 +1,5 @@
-/* The three products of a convolution against the sums that define them, in float64, over random geometries. */
+/* The three products of a convolution against the sums that define them, in float64, over random geometries, of operands
+ * as they are and rounded to bfloat16. */
 #include "kernels/conv.h"
 
 #include <float.h>
@@ -58,14 +59,23 @@ static void each_product(const problem *p, sums *s, visitor visit) {
             }
 }
 
+/* An operand as the product is to see it. */
+static float seen(const problem *p, const check_buffer *of, int64_t i) {
+    float value = of->values[i];
+    if (p->g.precision == GM_FLOAT32 || value == 0) return value;
+    int exponent;
+    (void)frexpf(value, &exponent);
+    return ldexpf(nearbyintf(ldexpf(value, 8 - exponent)), exponent - 8); /* 8 bits, ties to even */
+}
+
 static void visit_forward(const problem *p, sums *s, int64_t image, int64_t map, int64_t w) {
-    add_term(s, map, p->image.values[image], p->w.values[w]);
+    add_term(s, map, seen(p, &p->image, image), seen(p, &p->w, w));
 }
 static void visit_data(const problem *p, sums *s, int64_t image, int64_t map, int64_t w) {
-    add_term(s, image, p->map.values[map], p->w.values[w]);
+    add_term(s, image, seen(p, &p->map, map), seen(p, &p->w, w));
 }
 static void visit_weights(const problem *p, sums *s, int64_t image, int64_t map, int64_t w) {
-    add_term(s, w, p->image.values[image], p->map.values[map]);
+    add_term(s, w, seen(p, &p->image, image), seen(p, &p->map, map));
 }
 
 static double act(gm_activation a, double x) {
@@ -92,7 +102,8 @@ static double act_slope(gm_activation a, double y) {
 static void compare(const problem *p, const char *name, const check_buffer *got, const sums *s, int64_t channels,
                     const gm_epilogue *e, double added) {
     char where[300];
-    (void)snprintf(where, sizeof where, "%s, %s, %s", name, gm_isa_name(gm_kernels_isa()), p->text);
+    const char *precision = p->g.precision == GM_BF16 ? "bf16" : "float32";
+    (void)snprintf(where, sizeof where, "%s, %s, %s, %s", name, gm_isa_name(gm_kernels_isa()), precision, p->text);
     for (int64_t i = 0; i < got->count; i++) {
         double bias = e && e->bias ? (double)e->bias[i % channels] : added;
         double wanted = act(e ? e->act : (gm_activation){0}, s->value[i] + bias);
@@ -109,7 +120,7 @@ static check_buffer run(const problem *p, const char *name, int64_t count, produ
     check_buffer first = {0};
     for (int threads = 1; threads <= 3; threads++) {
         gm_set_num_threads(threads);
-        check_buffer out = check_floats(count), workspace = check_floats(gm_conv_workspace(&p->g));
+        check_buffer out = check_floats(count), workspace = check_floats(gm_conv_workspace(&p->g, p->N));
         compute(p, out.values, workspace.values);
         check_guards(&workspace, name);
         check_free(&workspace);
@@ -187,6 +198,8 @@ static void try_geometry(gm_conv g, int64_t N, gm_random *random) {
     p.to_map = random_epilogue(random, g.K, p.maps, &p.map_bias, &p.map_gate);
     p.to_image = random_epilogue(random, g.C, p.images, &p.image_bias, &p.image_gate);
     try_products(&p);
+    p.g.precision = GM_BF16;
+    try_products(&p);
     check_buffer *all[] = {&p.image, &p.map, &p.w, &p.map_bias, &p.map_gate, &p.image_bias, &p.image_gate};
     for (int i = 0; i < 7; i++) check_free(all[i]);
 }
@@ -226,10 +239,10 @@ TEST(many_images) { try_random(25, 4, 6, 24, 33); }
 /* The layers of the reference networks, and a dense layer as a convolution of one pixel. */
 TEST(known_layers) {
     static const gm_conv layers[] = {
-        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0}, {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0},
-        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1},    {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1},
-        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1},   {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1},
-        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0},   {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0, GM_FLOAT32}, {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0, GM_FLOAT32},
+        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1, GM_FLOAT32},    {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32},
+        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1, GM_FLOAT32},   {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
+        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0, GM_FLOAT32},   {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0, GM_FLOAT32},
     };
     gm_random random = {.seed = 5, .stream = 1};
     for (int i = 0; i < 8; i++)
@@ -247,9 +260,9 @@ TEST(stride_beyond_kernel) {
  * vectors' widths, more squares than one block or one chunk of a weight gradient holds. */
 TEST(twice_the_stride) {
     static const gm_conv layers[] = {
-        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1},   {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1},
-        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1}, {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0},
-        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0},  {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2},
+        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1, GM_FLOAT32},   {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
+        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1, GM_FLOAT32}, {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0, GM_FLOAT32},
+        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0, GM_FLOAT32},  {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2, GM_FLOAT32},
     };
     gm_random random = {.seed = 7, .stream = 1};
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {

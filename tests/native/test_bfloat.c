@@ -1,0 +1,102 @@
+/* Rounding to bfloat16 against the nearest of the two candidates in float64, by every instruction set.
+ *
+ * The list GM_BFLOAT_KERNELS makes the case: a kernel without a try_ here does not compile. */
+#include <math.h>
+#include <string.h>
+
+#include "variants.h"
+
+static float of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* A finite bfloat16's value; what would come after the largest is 2^128. */
+static double candidate(uint32_t upper) { return upper == 0x7F80u ? ldexp(1, 128) : (double)of_bits(upper << 16); }
+
+static uint32_t nearest(float value) {
+    uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000u, down = bits >> 16 & 0x7FFFu, up = down + 1;
+    if (!isfinite(value)) return bits >> 16;
+    double below = fabs((double)value) - candidate(down), above = candidate(up) - fabs((double)value);
+    return sign | (below < above || (below == above && down % 2 == 0) ? down : up);
+}
+
+static void expect(uint32_t got, float value, const char *name) {
+    if (isnan(value))
+        CHECK(isnan(of_bits(got << 16)), "%s: %08x becomes %04x, no NaN", name, bits_of(value), got);
+    else
+        CHECK(got == nearest(value), "%s: %08x becomes %04x, nearest is %04x", name, bits_of(value), got,
+              nearest(value));
+}
+
+/* All upper halves, and lower ones about the middle and at the ends. */
+static void try_bf16_round(void) {
+    static const uint32_t lower[] = {0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF};
+    enum { COUNT = 1 << 16, LOWER = sizeof lower / sizeof *lower };
+    check_buffer x = check_floats(COUNT), out = check_floats(COUNT);
+    for (int i = 0; i < LOWER; i++) {
+        for (uint32_t upper = 0; upper < COUNT; upper++) x.values[upper] = of_bits(upper << 16 | lower[i]);
+        EACH_VARIANT(k) {
+            k->bf16_round(COUNT, x.values, out.values);
+            for (int j = 0; j < COUNT; j++) {
+                expect(bits_of(out.values[j]) >> 16, x.values[j], gm_isa_name((gm_isa)isa));
+                CHECK((bits_of(out.values[j]) & 0xFFFFu) == 0, "%d", j);
+            }
+        }
+    }
+    check_free(&x);
+    check_free(&out);
+}
+
+static void expect_pair(float pair, float first, float second, const char *name) {
+    expect(bits_of(pair) & 0xFFFFu, first, name);
+    expect(bits_of(pair) >> 16, second, name);
+}
+
+enum { MOST = 70 };
+
+static void try_bf16_pair(void) {
+    gm_random random = {.seed = 1, .stream = 1};
+    for (int64_t n = 1; n < MOST; n++) {
+        check_buffer x = check_normal(n, &random), y = check_normal(n, &random), out = check_floats(n);
+        EACH_VARIANT(k) {
+            const char *name = gm_isa_name((gm_isa)isa);
+            k->bf16_pair(n, x.values, y.values, out.values);
+            for (int64_t i = 0; i < n; i++) expect_pair(out.values[i], x.values[i], y.values[i], name);
+            k->bf16_pair(n, x.values, NULL, out.values);
+            for (int64_t i = 0; i < n; i++) expect_pair(out.values[i], x.values[i], 0, name);
+            check_guards(&out, name);
+        }
+        check_free(&x), check_free(&y), check_free(&out);
+    }
+}
+
+static void try_bf16_pair_neighbours(void) {
+    gm_random random = {.seed = 2, .stream = 1};
+    for (int64_t n = 1; n < MOST; n++) {
+        check_buffer x = check_normal(n, &random), out = check_floats((n + 1) / 2);
+        EACH_VARIANT(k) {
+            const char *name = gm_isa_name((gm_isa)isa);
+            k->bf16_pair_neighbours(n, x.values, out.values);
+            for (int64_t i = 0; i < (n + 1) / 2; i++)
+                expect_pair(out.values[i], x.values[2 * i], 2 * i + 1 < n ? x.values[2 * i + 1] : 0, name);
+            check_guards(&out, name);
+        }
+        check_free(&x), check_free(&out);
+    }
+}
+
+TEST(every_kernel) {
+#define RUN(type, name, parameters) try_##name();
+    GM_BFLOAT_KERNELS(RUN)
+#undef RUN
+}
+
+MAIN(CASE(every_kernel))

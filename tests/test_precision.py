@@ -1,0 +1,166 @@
+"""precision="bf16": operands of products are rounded to bfloat16, everything else is as in "float32"."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small
+
+import genmodels as gm
+from genmodels import layers as L
+
+
+def rounded(x):
+    """To bfloat16, to nearest and ties to even, as float32."""
+    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
+    return np.ldexp(np.round(np.ldexp(mantissa, 8)), exponent - 8).astype(np.float32)
+
+
+def random(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+# Layers whose kernel has the input's channels last but one, or last: odd and single channels among them, and windows
+# that see one place, all of them, or some.
+LAYERS = [
+    ((7,), L.Dense(9)),
+    ((64,), L.Dense(33)),
+    ((5,), L.Dense(1)),
+    ((6, 7, 1), L.Conv2D(5, 3, strides=2, padding="same")),
+    ((6, 7, 3), L.Conv2D(6, 3, padding="same")),
+    ((8, 8, 16), L.Conv2D(20, 4, strides=2, padding=1)),
+    ((4, 4, 8), L.Conv2D(17, 4)),
+    ((4, 5, 6), L.Conv2DTranspose(1, 3, strides=2, padding="same")),
+    ((4, 5, 9), L.Conv2DTranspose(16, 5, strides=2, padding="same")),
+]
+each_layer = pytest.mark.parametrize(("shape", "layer"), LAYERS, ids=[repr(layer) for _, layer in LAYERS])
+
+
+def pair(shape, layer):
+    """The layer in both precisions, with the same weights: values that bfloat16 has."""
+    half, full = (gm.Network([layer], shape, precision=precision) for precision in ("bf16", "float32"))
+    for name in full.weights:
+        half.weights[name][...] = full.weights[name][...] = rounded(random(1, *full.weights[name].shape))
+    return half, full
+
+
+@each_layer
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_operands_are_rounded_and_nothing_else(shape, layer, n):
+    half, full = pair(shape, layer)
+    x = random(2, n, *shape)
+    y = half.forward(x, training=True)
+    np.testing.assert_allclose(y, full.forward(rounded(x), training=True), rtol=0, atol=1e-5 * np.abs(y).max())
+    dy = random(3, *y.shape)
+    dx, wanted = half.backward(dy), full.backward(rounded(dy))
+    np.testing.assert_allclose(dx, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    kernel = full.gradients["0.kernel"]
+    np.testing.assert_allclose(half.gradients["0.kernel"], kernel, rtol=0, atol=1e-5 * np.abs(kernel).max())
+    np.testing.assert_allclose(half.gradients["0.bias"], dy.reshape(-1, dy.shape[-1]).sum(0), rtol=1e-4, atol=1e-4)
+
+
+@each_layer
+def test_operands_with_more_bits_are_seen_rounded(shape, layer):
+    half, full = pair(shape, layer)
+    x = rounded(random(2, 4, *shape))
+    before = half.forward(x)
+    np.testing.assert_array_equal(half.forward(x * np.float32(1 + 2**-12)), before)
+    assert np.abs(full.forward(x * np.float32(1 + 2**-12)) - full.forward(x)).max() > 0
+
+
+def test_an_lstm_rounds_what_enters_its_products():
+    half, full = (gm.Network([L.LSTM(6)], (3, 5), seed=1, precision=precision) for precision in ("bf16", "float32"))
+    x = random(2, 4, 3, 5)
+    y, wanted = half.forward(x, training=True), full.forward(x, training=True)
+    assert 0 < np.abs(y - wanted).max() < 0.02
+    dy = random(3, *y.shape)
+    dx, wanted = half.backward(dy), full.backward(dy)
+    assert 0 < np.abs(dx - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_values_beyond_bfloat16_and_those_that_are_no_numbers():
+    half, _ = pair((2,), L.Dense(2))
+    half.weights["0.kernel"][...] = np.eye(2)
+    largest = np.finfo(np.float32).max  # rounds to infinity, as in any conversion to nearest
+    assert not np.isfinite(half.forward(np.array([[largest, 0]], np.float32))).all()
+    assert np.isnan(half.forward(np.array([[np.nan, 1]], np.float32))).any()
+
+
+@pytest.mark.parametrize("build", [small.vae, small.gan, small.classifier], ids=["vae", "gan", "classifier"])
+class TestModels:
+    def test_they_keep_it_when_they_are_saved(self, build, tmp_path):
+        model = build(precision="bf16")
+        assert all(network.precision == "bf16" for network in model.networks.values())
+        assert "precision='bf16'" in repr(model)
+        assert "precision" not in repr(build())
+        model.save(tmp_path / "model.safetensors")
+        loaded = gm.load(tmp_path / "model.safetensors")
+        assert loaded.precision == "bf16"
+        assert all(network.precision == "bf16" for network in loaded.networks.values())
+
+    def test_the_number_of_threads_changes_no_bit(self, build):
+        weights = []
+        for threads in (1, 2, 3):
+            gm.set_num_threads(threads)
+            model = build(precision="bf16")
+            x = np.random.default_rng(1).integers(0, 256, (37, 8, 8, 1), np.uint8)
+            labels = np.arange(37) % model.num_classes if model.num_classes else None
+            for _ in range(3):
+                model.train_step(x, labels)
+            weights.append({name: value.copy() for name, value in model.weights.items()})
+        for other in weights[1:]:
+            assert all(np.array_equal(value, other[name]) for name, value in weights[0].items())
+
+    def test_it_learns_much_as_in_float32(self, build):
+        x = np.random.default_rng(1).integers(0, 256, (64, 8, 8, 1), np.uint8)
+        losses = []
+        for precision in ("bf16", "float32"):
+            model = build(precision=precision)
+            labels = np.arange(64) % model.num_classes if model.num_classes else None
+            losses.append([model.train_step(x, labels) for _ in range(10)][-1])
+        assert losses[0] != losses[1]
+        for term, value in losses[1].items():
+            assert losses[0][term] == pytest.approx(value, rel=0.05, abs=0.02), term
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = gm.get_num_threads()
+    yield
+    gm.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", gm.zoo.names())
+def test_reference_models_begin_as_in_float32(name):
+    losses = []
+    for precision in ("bf16", "float32"):
+        model = gm.zoo.build(name, seed=3, precision=precision)
+        x = np.random.default_rng(1).integers(0, 256, (6, *model.input_shape), np.uint8)
+        labels = np.arange(6) if model.num_classes else None
+        losses.append(model.train_step(x, labels))
+        del model
+    for term, value in losses[1].items():
+        assert losses[0][term] == pytest.approx(value, rel=0.03, abs=0.03), term
+
+
+IN_ANOTHER_SET = """
+import sys, numpy as np, genmodels as gm
+sys.path.insert(0, sys.argv[1])
+import small
+model = small.vae(precision="bf16")
+x = np.random.default_rng(1).integers(0, 256, (37, 8, 8, 1), np.uint8)
+print(repr(model.train_step(x, noise=np.zeros((37, 2), np.float32))["loss"]))
+print(repr(model.train_step(x, noise=np.zeros((37, 2), np.float32))["loss"]))
+"""
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2"])
+def test_instruction_sets_without_such_products_compute_the_same(isa):
+    found = []
+    for environment in ({}, {"GENMODELS_ISA": isa}):
+        command = [sys.executable, "-c", IN_ANOTHER_SET, os.path.dirname(__file__)]
+        done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+        found.append([float(line) for line in done.stdout.split()])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
