@@ -46,7 +46,7 @@ def measure(name: str, options: argparse.Namespace, limits: Resident) -> Figures
     """One model: medians, and the rows of its profile where they are wanted."""
     recipe = gm.zoo.recipe(name)
     figures: Figures = {"model": name, "batch": options.batch or recipe["batch_size"]}
-    with worker("genmodels", name, options.threads, options.batch) as process:
+    with worker("genmodels", name, options.threads, options.batch, options.precision) as process:
         figures["parameters"] = process.reply()["parameters"]
         for task in TASKS:
             process.ask(f"{task} 0")  # makes room, fills caches
@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each turn, at least one iteration")
     parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()

@@ -6,7 +6,8 @@ For each model of the zoo four processes stay resident: genmodels, PyTorch with 
 its default one (eager, fused Adam), TensorFlow with Keras (a whole iteration one tf.function graph). In each round
 each trains for a while, then each draws, one at a time, on the same number of threads; the order turns from round to
 round. The twins are made from the model's own layers (torch_twin.py, tensorflow_twin.py); their parameter counts must
-agree with the model's. An iteration is a step of a VAE, critic_steps discriminator steps and one generator step of a
+agree with the model's. With `--precision bf16` all of them multiply in bfloat16: PyTorch by its autocast, TensorFlow by
+the policy mixed_bfloat16. An iteration is a step of a VAE, critic_steps discriminator steps and one generator step of a
 GAN; a draw is a batch of images from the prior.
 
 The ratio is the faster peer's time over ours, round by round: 2 means twice as fast as the faster of both. PyTorch's
@@ -59,7 +60,7 @@ def measure(name: str, options: argparse.Namespace, limits: Resident) -> Figures
     with contextlib.ExitStack() as stack:
         processes, versions = {}, {}
         for framework in options.frameworks:  # one after the other: only one computes at a time
-            process = stack.enter_context(worker(framework, name, options.threads, options.batch))
+            process = stack.enter_context(worker(framework, name, options.threads, options.batch, options.precision))
             versions[framework] = greet(process, count)
             for task in TASKS:
                 for _ in range(WARM_UPS):
@@ -120,7 +121,8 @@ def tables(results: Figures, table: Any) -> str:
     models = results["models"]
     named = {name.partition("-")[0]: version for name, version in models[0]["versions"].items()}
     limit = statistics.median(line["limit_gflops"] for figures in models for line in figures["rounds"])
-    head = f"{results['machine']}, fused multiply-adds: {limit:.0f} GFLOP/s, medians of {results['rounds']} rounds\n"
+    head = f"{results['machine']}, {results['precision']}, float32 multiply-adds: {limit:.0f} GFLOP/s, "
+    head += f"medians of {results['rounds']} rounds\n"
     return "\n".join(
         [head, ", ".join(f"{name} {version}" for name, version in named.items()), "", table(HEAD, map(row, models))]
     )
@@ -135,7 +137,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn, at least one iteration")
     parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
-    parser.add_argument("--precision", default="float32", choices=["float32"])
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()

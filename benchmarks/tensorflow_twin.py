@@ -1,5 +1,6 @@
 """The TensorFlow twin of a network, a VAE or a GAN, in Keras 3: the same architecture from the same initial weights, in
-float32. A whole training iteration is one graph, a `tf.function`, and so is sampling. It comes in two forms:
+float32, or by the policy mixed_bfloat16 where the model is of precision "bf16". A whole training iteration is one
+graph, a `tf.function`, and so is sampling. It comes in two forms:
 
 - "exact": computes what the library does; a padding that TensorFlow has no word for becomes zeros added to the image
   or pixels cut off.
@@ -111,6 +112,7 @@ ORDER = ("kernel", "recurrent_kernel", "bias", "gamma", "beta", "moving_mean", "
 
 def twin_of(network: gm.Network, form: Form = "exact") -> keras.Sequential:
     """The twin of a network, with its weights as they stand."""
+    keras.config.set_dtype_policy("mixed_bfloat16" if network.precision == "bf16" else "float32")
     groups, shape = [], network.input_shape
     for layer, (_, out, _) in zip(network.layers, network._core.layers(), strict=True):
         groups.append(layers_of(layer, shape, out, form))
@@ -186,7 +188,7 @@ class TensorFlowModel:
         return z if one_hot is None else tf.concat([z, one_hot], 1)
 
     def images(self, n: int, one_hot: Labels) -> tf.Tensor:
-        images = self.networks[self.draws](self.codes(n, one_hot), training=False)
+        images = tf.cast(self.networks[self.draws](self.codes(n, one_hot), training=False), tf.float32)
         return (images + 1) / 2 if self.signed else images
 
     def sample(self, n: int, one_hot: Labels = None) -> np.ndarray:
@@ -214,11 +216,12 @@ class TensorFlowVAE(TensorFlowModel):
         """Reconstruction and KL, nats an image."""
         n = x.shape[0]
         features = self.networks["encoder"](self.with_planes(x, one_hot), training=True)
-        mean, logvar = tf.split(self.networks["head"](tf.reshape(features, (n, -1)), training=True), 2, axis=1)
+        moments = tf.cast(self.networks["head"](tf.reshape(features, (n, -1)), training=True), tf.float32)
+        mean, logvar = tf.split(moments, 2, axis=1)
         z = mean + tf.exp(0.5 * logvar) * tf.random.normal(mean.shape)
         made = self.before_loss(z if one_hot is None else tf.concat([z, one_hot], 1), training=True)
         kl = -0.5 * tf.reduce_sum(1 + logvar - tf.square(mean) - tf.exp(logvar)) / n
-        return self.reconstruction(made, x), kl
+        return self.reconstruction(tf.cast(made, tf.float32), x), kl
 
     def reconstruction(self, made: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         if self.vae.reconstruction == "bce":
@@ -251,9 +254,14 @@ class TensorFlowGAN(TensorFlowModel):
 
     # ---- Passes ----
 
+    def draw(self, n: int, one_hot: Labels) -> tf.Tensor:
+        return tf.cast(self.generator(self.codes(n, one_hot), training=True), tf.float32)
+
     def judge(self, images: tf.Tensor, one_hot: Labels) -> tf.Tensor:
         """(N,)"""
-        return tf.reshape(self.discriminator(self.with_planes(images, one_hot), training=True), (-1,))
+        return tf.cast(
+            tf.reshape(self.discriminator(self.with_planes(images, one_hot), training=True), (-1,)), tf.float32
+        )
 
     def judge_both(self, real: tf.Tensor, fake: tf.Tensor, one_hot: Labels) -> list[tf.Tensor]:
         if not self.gan.mixed_batches:
@@ -298,7 +306,7 @@ class TensorFlowGAN(TensorFlowModel):
         self.optimizer[name].apply(tape.gradient(loss, variables), variables)
 
     def train_discriminator(self, real: tf.Tensor, one_hot: Labels) -> tf.Tensor:
-        fake = self.generator(self.codes(real.shape[0], one_hot), training=True)
+        fake = self.draw(real.shape[0], one_hot)
         with tf.GradientTape() as tape:
             loss = self.loss_of_discriminator(*self.judge_both(real, fake, one_hot))
             if self.gan.objective == "wgan-gp":
@@ -311,7 +319,7 @@ class TensorFlowGAN(TensorFlowModel):
 
     def train_generator(self, n: int, one_hot: Labels) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = self.loss_of_generator(self.judge(self.generator(self.codes(n, one_hot), training=True), one_hot))
+            loss = self.loss_of_generator(self.judge(self.draw(n, one_hot), one_hot))
         self.update("generator", tape, loss)
         return loss
 

@@ -1,5 +1,6 @@
 """The PyTorch twin of a network, a VAE or a GAN: the same architecture from the same initial weights, written as
-PyTorch users do, in float32 and with fused optimizers where PyTorch has them. It comes in three forms:
+PyTorch users do, with fused optimizers where PyTorch has them; in float32, or under autocast where the model is of
+precision "bf16". It comes in three forms:
 
 - "exact": computes what the library does. Images are (N, C, H, W) in channels-last memory, so that Flatten and Reshape
   keep the library's order of values; TensorFlow's "same" padding is kept where it is not symmetric, by adding zeros or
@@ -190,6 +191,14 @@ def take_weights(module: nn.Module, weights: dict[str, np.ndarray]) -> None:
             state[names.get(name, name)].copy_(torch.from_numpy(value.transpose(*order).copy()))
 
 
+class Autocast(nn.Sequential):
+    """Modules under autocast to bfloat16, from float32 to float32."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x).float()
+
+
 def twin_of(network: gm.Network, form: Form = "exact") -> nn.Sequential:
     """The twin of a network, with its weights as they stand."""
     result, shape = [], network.input_shape
@@ -202,7 +211,8 @@ def twin_of(network: gm.Network, form: Form = "exact") -> nn.Sequential:
         result += modules
         shape = out
     memory = torch.contiguous_format if form == "nchw" else torch.channels_last
-    return nn.Sequential(*result).to(memory_format=memory)
+    kind = Autocast if network.precision == "bf16" else nn.Sequential
+    return kind(*result).to(memory_format=memory)
 
 
 def optimizer_of(description: optimizers.Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -61,10 +61,11 @@ def machine(threads: int) -> Resident:
     return Resident("build/layer", [ROOT / "build" / "layer", str(threads)], threads)
 
 
-def worker(framework: str, model: str, threads: int, batch: int | None = None) -> Resident:
+def worker(framework: str, model: str, threads: int, batch: int | None = None, precision: str = "float32") -> Resident:
     """Of one framework and model; worker.py says how it is asked. Its first reply still waits."""
     size = ["--batch", str(batch)] if batch else []
     command = [python_of(framework), ROOT / "benchmarks" / "worker.py", framework, model, "--threads", str(threads)]
+    command += ["--precision", precision]
     return Resident(f"{framework}, {model}", [*command, *size], threads)
 
 

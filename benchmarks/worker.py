@@ -159,12 +159,13 @@ def main() -> None:
     parser.add_argument("model", choices=gm.zoo.names(), metavar="MODEL")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, help="images; that of the model's recipe unless given")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))
     options = parser.parse_args()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what frameworks print is no reply
 
     make, held_before = start(options.framework, options.threads), memory("VmRSS")
-    model = gm.zoo.build(options.model, seed=0)
+    model = gm.zoo.build(options.model, seed=0, precision=options.precision)
     subject = make(model, random_batch(model, options.batch or model.recipe["batch_size"]))
     del model
     gc.collect()
