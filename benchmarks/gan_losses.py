@@ -1,7 +1,8 @@
-"""The course of a GAN's losses beside the same GAN in PyTorch.
+"""The course of a GAN's losses beside the same GAN in PyTorch, or in another precision.
 
     python benchmarks/gan_losses.py dcgan-tf --iterations 300 --seeds 0 1 2 --threads 2 --out runs/losses
     python benchmarks/gan_losses.py wgan-32 --only pytorch --out runs/losses
+    python benchmarks/gan_losses.py cgan-keras --between genmodels genmodels-bf16 --out runs/losses
 
 Both train the reference model NAME on its data by its recipe (batch size, optimizers, critic steps, objective), for so
 many iterations of the generator, and write the two losses of each to OUT/NAME-FRAMEWORK-SEED.csv. A run whose file is
@@ -41,7 +42,7 @@ from torch_twin import TorchGAN
 
 import genmodels as gm
 
-FRAMEWORKS = ("genmodels", "pytorch")
+FRAMEWORKS = ("genmodels", "genmodels-bf16", "pytorch")
 LOSSES = ("discriminator_loss", "generator_loss")
 WINDOW = 25
 LEAST_SHARE, MOST_SPREADS = 0.9, 2.0
@@ -99,7 +100,10 @@ def run_pytorch(model: gm.GAN, data: Batch, iterations: int) -> Rows:
     return [twin.train_step([next(source) for _ in range(model.critic_steps)]) for _ in range(iterations)]
 
 
-RUN = dict(zip(FRAMEWORKS, (run_genmodels, run_pytorch), strict=True))
+def run(framework: str, name: str, seed: int, data: Batch, iterations: int) -> Rows:
+    """Of the model built with the seed, in bfloat16 where the framework's name says so."""
+    model = gm.zoo.build(name, seed=seed, precision="bf16" if framework.endswith("-bf16") else "float32")
+    return (run_pytorch if framework == "pytorch" else run_genmodels)(model, data, iterations)
 
 
 # ---- Files ----
@@ -133,10 +137,9 @@ def run_all(name: str, frameworks: list[str], options: argparse.Namespace) -> No
             path = file_of(options.out, name, framework, seed)
             if len(read(path)) >= options.iterations:
                 continue
-            model = gm.zoo.build(name, seed=seed)
-            data = load(model) if data is None else data
+            data = load(gm.zoo.build(name)) if data is None else data
             start = time.perf_counter()
-            write(path, RUN[framework](model, data, options.iterations))
+            write(path, run(framework, name, seed, data, options.iterations))
             print(f"{path}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
@@ -148,7 +151,7 @@ class Curves:
     """One loss of both frameworks, by window.
 
     Attributes:
-        runs: of each framework (seeds, windows), means over each window.
+        runs: of each of the two frameworks (seeds, windows), means over each window.
         difference: (windows,) between the frameworks' means over seeds, absolute.
         spread: (windows,) the standard deviation of a single run; see the top.
     """
@@ -174,19 +177,23 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def compare(runs: dict[str, np.ndarray]) -> Curves:
-    """`runs` of each framework (seeds, iterations)."""
+    """`runs` of both frameworks (seeds, iterations)."""
     means = {framework: windows(values) for framework, values in runs.items()}
-    ours, theirs = (means[framework] for framework in FRAMEWORKS)
+    ours, theirs = means.values()
     variance = (ours.var(0, ddof=1) + theirs.var(0, ddof=1)) / 2
     return Curves(means, np.abs(ours.mean(0) - theirs.mean(0)), np.sqrt(smoothed(variance)))
 
 
 def report(loss: str, curves: Curves) -> bool:
-    ours, theirs = (curves.runs[framework].mean(0) for framework in FRAMEWORKS)
-    print(f"\n{loss}\n{'window':>7}{'genmodels':>12}{'pytorch':>12}{'difference':>12}{'spread':>12}  agrees")
+    ours, theirs = (values.mean(0) for values in curves.runs.values())
+    print(
+        f"\n{loss}\n{'window':>7}"
+        + "".join(f"{name:>16}" for name in (*curves.runs, "difference", "spread"))
+        + "  agrees"
+    )
     for k, agrees in enumerate(curves.agrees):
         numbers = (ours[k], theirs[k], curves.difference[k], curves.spread[k])
-        print(f"{k + 1:>7}" + "".join(f"{value:>12.5g}" for value in numbers) + ("  yes" if agrees else "  no"))
+        print(f"{k + 1:>7}" + "".join(f"{value:>16.5g}" for value in numbers) + ("  yes" if agrees else "  no"))
     share = curves.agrees.mean()
     verdict = "agree" if share >= LEAST_SHARE else "DIFFER"
     print(f"{share:.0%} of the windows agree: the courses {verdict} (needed: {LEAST_SHARE:.0%})")
@@ -201,8 +208,7 @@ def plot(path: Path, name: str, curves: dict[str, Curves]) -> None:
 
     figure, axes = plt.subplots(1, len(curves), figsize=(11, 4), layout="constrained")
     for ax, (loss, both) in zip(axes, curves.items(), strict=True):
-        for framework, colour in zip(FRAMEWORKS, ("tab:blue", "tab:orange"), strict=True):
-            runs = both.runs[framework]
+        for (framework, runs), colour in zip(both.runs.items(), ("tab:blue", "tab:orange"), strict=True):
             places = WINDOW * (np.arange(runs.shape[1]) + 0.5)
             ax.plot(places, runs.T, color=colour, alpha=0.35, linewidth=0.8)
             ax.plot(places, runs.mean(0), color=colour, linewidth=2, label=f"{framework}, mean of {len(runs)} seeds")
@@ -214,18 +220,20 @@ def plot(path: Path, name: str, curves: dict[str, Curves]) -> None:
 
 def summarise(name: str, options: argparse.Namespace) -> bool:
     """Whether all agree; True as well where there is not yet enough to compare."""
-    rows = {f: [read(file_of(options.out, name, f, seed)) for seed in options.seeds] for f in FRAMEWORKS}
+    rows = {f: [read(file_of(options.out, name, f, seed)) for seed in options.seeds] for f in options.between}
     shortest = min(len(run) for runs in rows.values() for run in runs)
     if shortest < options.iterations or len(options.seeds) < 2:
-        print(f"{name}: no comparison before both frameworks have run {options.iterations} iterations of two seeds")
+        both = " and ".join(options.between)
+        print(f"{name}: no comparison before {both} have run {options.iterations} iterations of two seeds")
         return True
     curves = {}
     for loss in LOSSES:
-        runs = {f: np.array([[row[loss] for row in run[: options.iterations]] for run in rows[f]]) for f in FRAMEWORKS}
+        runs = {f: np.array([[row[loss] for row in run[: options.iterations]] for run in rows[f]]) for f in rows}
         curves[loss] = compare(runs)
     verdicts = [report(loss, both) for loss, both in curves.items()]
-    plot(options.out / f"{name}.png", name, curves)
-    print(f"\n{options.out / f'{name}.png'}")
+    picture = options.out / f"{name}{'-bf16' if 'genmodels-bf16' in options.between else ''}.png"
+    plot(picture, name, curves)
+    print(f"\n{picture}")
     return all(verdicts)
 
 
@@ -235,13 +243,14 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=300, help="updates of the generator")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=gm.get_num_threads())
-    parser.add_argument("--only", choices=FRAMEWORKS)
+    parser.add_argument("--between", nargs=2, choices=FRAMEWORKS, default=["genmodels", "pytorch"])
+    parser.add_argument("--only", choices=FRAMEWORKS, help="run this one of both")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     gm.set_num_threads(options.threads)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    run_all(options.name, [options.only] if options.only else list(FRAMEWORKS), options)
+    run_all(options.name, [options.only] if options.only else options.between, options)
     raise SystemExit(0 if summarise(options.name, options) else 1)
 
 

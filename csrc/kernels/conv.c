@@ -56,6 +56,15 @@ static void matrix_forward(const gm_conv *g, int64_t N, const float *x, const fl
     gm_matrix_multiply(&product, workspace);
 }
 
+/* Columns are channels of each of the places of the kernel: the channels' bias, once for each place. */
+static gm_epilogue epilogue_of_columns(const gm_conv *g, const gm_epilogue *of_channels, float *bias) {
+    gm_epilogue e = of_channels ? *of_channels : (gm_epilogue){0};
+    if (!e.bias || depth_of(g) == g->C) return e;
+    for (int64_t i = 0; i < depth_of(g); i++) bias[i] = e.bias[i % g->C];
+    e.bias = bias;
+    return e;
+}
+
 static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                                  const gm_epilogue *epilogue, float *workspace) {
     gm_matrix_product product = {.rows = rows_of(g, N), .columns = depth_of(g), .depth = g->K};
@@ -63,8 +72,9 @@ static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, c
     product.a = rows_by(dy, g->K);
     product.b = transposed(rows_by(w, g->K));
     product.out = dx;
-    product.epilogue = epilogue;
-    gm_matrix_multiply(&product, workspace);
+    gm_epilogue of_columns = epilogue_of_columns(g, epilogue, workspace);
+    product.epilogue = &of_columns;
+    gm_matrix_multiply(&product, workspace + depth_of(g));
 }
 
 static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
@@ -78,10 +88,10 @@ static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x,
     gm_matrix_multiply(&product, workspace);
 }
 
-/* Any of the three sides may be the depth; the rows are without bound. */
+/* A bias of every column, and the product: any of the three sides may be the depth; the rows are without bound. */
 static int64_t matrix_workspace(const gm_conv *g) {
     int64_t depth = depth_of(g), wide = max_of(depth, g->K);
-    return max_of(gm_matrix_workspace(INT64_MAX, wide, wide), gm_matrix_workspace(depth, g->K, INT64_MAX));
+    return depth + max_of(gm_matrix_workspace(INT64_MAX, wide, wide), gm_matrix_workspace(depth, g->K, INT64_MAX));
 }
 
 /* ---- The three products ---- */

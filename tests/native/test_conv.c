@@ -236,16 +236,18 @@ TEST(few_channels) { try_random(60, 2, 14, 5, 9); }
 TEST(many_channels) { try_random(25, 3, 9, 40, 5); }
 TEST(many_images) { try_random(25, 4, 6, 24, 33); }
 
-/* The layers of the reference networks, and a dense layer as a convolution of one pixel. */
+/* The layers of the reference networks, a dense layer as a convolution of one pixel, and kernels as large as the image,
+ * whose adjoint makes an image of one place. */
 TEST(known_layers) {
     static const gm_conv layers[] = {
         {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0, GM_FLOAT32}, {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0, GM_FLOAT32},
         {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1, GM_FLOAT32},    {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32},
         {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1, GM_FLOAT32},   {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
         {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0, GM_FLOAT32},   {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0, GM_FLOAT32},
+        {4, 4, 70, 1, 1, 100, 4, 4, 1, 1, 0, 0, GM_FLOAT32},   {2, 3, 5, 1, 1, 40, 2, 3, 2, 1, 0, 0, GM_FLOAT32},
     };
     gm_random random = {.seed = 5, .stream = 1};
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++)
         for (int64_t N = 1; N <= 9; N += 8) try_geometry(layers[i], N, &random);
 }
 
