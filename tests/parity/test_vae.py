@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from model_reference import blobs
-from reference import Reference, double, relative_error
+from reference import Reference, Rounding, double, relative_error
 from vae_reference import VAEReference
 
 import genmodels as gm
@@ -16,7 +17,8 @@ from genmodels import layers as L
 from genmodels import optimizers
 
 FORWARD, GRADIENT, LOSS = 1e-5, 1e-4, 1e-3
-BATCH, STEPS, CLASSES = 16, 50, 10
+BATCH, SMALL_BATCH, STEPS, CLASSES = 16, 4, 50, 10
+TRIES, ROUNDINGS, EPSILONS = 20, 4, 16
 
 torch.set_num_threads(1)
 
@@ -68,10 +70,10 @@ VARIANTS = [
 TANH = {"reconstruction": "mse", "last": L.Tanh(), "beta": 0.5, "latent_dim": 5}
 OPTIMIZERS = [
     optimizers.RMSprop(1e-3, rho=0.9, momentum=0.9),
-    optimizers.RMSprop(1e-3),
+    optimizers.RMSprop(1e-4),  # whose first step is ten times as long as its learning rate
     optimizers.SGD(1e-5, momentum=0.9),
     optimizers.SGD(1e-4),
-    optimizers.Adam(2e-3, beta1=0.5, epsilon=1e-5),
+    optimizers.Adam(1e-3, beta1=0.5, epsilon=1e-5),
 ]
 
 
@@ -146,36 +148,54 @@ def test_evaluation(variant: dict[str, Any]) -> None:
         assert value == pytest.approx(float(expected[name]), rel=FORWARD), name
 
 
-def check_training(vae: gm.VAE) -> None:
-    """50 steps, the last batch of each ten a short one: every loss of every step.
+Losses = list[dict[str, float]]
+
+
+def train(model: gm.VAE | VAEReference, vae: gm.VAE) -> Losses:
+    """Of 50 steps, the last batch of each ten a short one."""
+    losses = []
+    for step in range(STEPS):
+        n = SMALL_BATCH if step % 10 != 9 else 3
+        batch = blobs(n, 100 + step), labels_of(vae, n, 200 + step), noise_of(vae, n, 300 + step)
+        losses.append(model.train_step(*batch))
+    return losses
+
+
+def differences(actual: Losses, expected: Losses) -> Iterable[tuple[str, float]]:
+    """Names and relative errors.
 
     The KL term begins near 0, where nothing is relative to it: a millionth of the loss is as good as none.
     """
-    reference = VAEReference(vae)
-    for step in range(STEPS):
-        n = BATCH if step % 10 != 9 else 5
-        x, labels, noise = blobs(n, 100 + step), labels_of(vae, n, 200 + step), noise_of(vae, n, 300 + step)
-        expected, losses = reference.train_step(x, labels, noise), vae.train_step(x, labels, noise)
-        for name in ("loss", "reconstruction"):
-            assert losses[name] == pytest.approx(expected[name], rel=LOSS), f"step {step}: {name}"
-        assert losses["kl"] == pytest.approx(expected["kl"], rel=LOSS, abs=1e-6 * expected["loss"]), step
-    assert expected["loss"] < 0.95 * first_loss(vae), "it learned something"
+    for step, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
+        for name, value in theirs.items():
+            least = 1e-6 * theirs["loss"] if name == "kl" else 0.0
+            yield f"{name} of step {step}", max(abs(ours[name] - value) - least, 0.0) / abs(value)
 
 
-def first_loss(vae: gm.VAE) -> float:
-    """Of an untrained twin, on the first batch."""
-    twin = type(vae).from_config(vae.config)
-    return twin.train_step(blobs(BATCH, 100), labels_of(vae, BATCH, 200), noise_of(vae, BATCH, 300))["loss"]
+def check_training(**changes: Any) -> None:
+    """Every loss of 50 steps, from the first start that float32's rounding cannot upset, as the reference alone has it
+    (see test_gan.py)."""
+    for seed in range(7, 7 + TRIES):
+        vae = build(seed=seed, **changes)
+        expected = train(VAEReference(vae), vae)
+        roundings = (train(VAEReference(vae, Rounding(number, EPSILONS)), vae) for number in range(ROUNDINGS))
+        if all(error <= LOSS / 4 for moved in roundings for _, error in differences(moved, expected)):
+            break
+    else:
+        raise AssertionError(f"no fair start of {changes}")
+    assert expected[-1]["loss"] < 0.95 * expected[0]["loss"], "it learned something"
+    for what, error in differences(train(vae, vae), expected):
+        assert error <= LOSS, what
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, TANH], ids=variant_name)
 def test_fifty_steps(variant: dict[str, Any]) -> None:
-    check_training(build(**variant))
+    check_training(**variant)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_fifty_steps_with_other_optimizers(optimizer: optimizers.Optimizer) -> None:
-    check_training(build(optimizer=optimizer))
+    check_training(optimizer=optimizer)
 
 
 @pytest.mark.parametrize("optimizer", [optimizers.Adam(1e-3), *OPTIMIZERS], ids=repr)

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from model_reference import ModelReference, torch_optimizer
-from reference import double
+from reference import Rounding, double
 
 import genmodels as gm
 
 
 class VAEReference(ModelReference):
-    """A float64 copy of `vae` as it stands."""
+    """A float64 copy of `vae` as it stands. `rounding`: what imitates float32's, or None."""
 
-    def __init__(self, vae: gm.VAE) -> None:
-        super().__init__(vae, draws="decoder")
+    def __init__(self, vae: gm.VAE, rounding: Rounding | None = None) -> None:
+        super().__init__(vae, draws="decoder", rounding=rounding)
         self.vae = vae
         parameters = [tensor for net in self.networks.values() for tensor in net.trainable.values()]
         self.optimizer = torch_optimizer(vae.optimizer, parameters)
