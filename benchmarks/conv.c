@@ -72,7 +72,7 @@ static void measure(layer *l, int round) {
     t[1] = gm_clock_seconds();
     gm_conv_backward_data(&l->g, l->N, l->y, l->w, l->dx, NULL, l->workspace);
     t[2] = gm_clock_seconds();
-    gm_conv_backward_weights(&l->g, l->N, l->x, l->y, l->dw, l->workspace);
+    gm_conv_backward_weights(&l->g, l->N, l->x, l->y, true, l->dw, l->workspace);
     t[3] = gm_clock_seconds();
     for (int p = 0; p < PASSES; p++) l->seconds[p][round] = t[p + 1] - t[p];
 }

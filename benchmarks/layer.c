@@ -105,7 +105,6 @@ static double time_forward(subject *s) {
 
 static double time_backward(subject *s, unsigned wants) {
     memcpy(s->own, s->dy, (size_t)(s->N * s->out) * sizeof *s->own);
-    gm_network_zero_gradients(s->network);
     double start = gm_clock_seconds();
     gm_network_backward(s->network, s->N, s->own, wants);
     return gm_clock_seconds() - start;

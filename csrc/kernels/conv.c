@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/conv_axis.h"
 #include "kernels/conv_bf16.h"
@@ -77,14 +78,14 @@ static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, c
     gm_matrix_multiply(&product, workspace + depth_of(g));
 }
 
-static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                                     float *workspace) {
     gm_matrix_product product = {.rows = depth_of(g), .columns = g->K, .depth = rows_of(g, N)};
     product.precision = g->precision;
     product.a = transposed(rows_by(x, depth_of(g)));
     product.b = rows_by(dy, g->K);
     product.out = dw;
-    product.add = true;
+    product.add = add;
     gm_matrix_multiply(&product, workspace);
 }
 
@@ -116,11 +117,14 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
     }
 }
 
-void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                               float *workspace) {
-    switch (form_of(g)) {
-    case MATRIX: matrix_backward_weights(g, N, x, dy, dw, workspace); break;
-    case ROUNDED: gm_conv_bf16_backward_weights(g, N, x, dy, dw, workspace); break;
+    form form = form_of(g);
+    bool adds_only = form == WINOGRAD || form == ANY;
+    if (!add && adds_only) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
+    switch (form) {
+    case MATRIX: matrix_backward_weights(g, N, x, dy, add, dw, workspace); break;
+    case ROUNDED: gm_conv_bf16_backward_weights(g, N, x, dy, add, dw, workspace); break;
     case WINOGRAD: gm_conv_winograd_backward_weights(g, N, x, dy, dw, workspace); break;
     case ANY: gm_conv_sweep_weights(g, N, x, dy, dw, workspace); break;
     }

@@ -10,6 +10,7 @@
 #ifndef GM_KERNELS_CONV_H
 #define GM_KERNELS_CONV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -55,8 +56,8 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
 void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                            const gm_epilogue *epilogue, float *workspace);
 
-/* x (N,H,W,C), dy (N,P,Q,K): dw (R,S,C,K) += gradient. */
-void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+/* x (N,H,W,C), dy (N,P,Q,K): dw (R,S,C,K) = gradient, or with `add` += gradient. */
+void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                               float *workspace);
 
 #endif

@@ -126,11 +126,11 @@ void gm_conv_bf16_backward_data(const gm_conv *g, int64_t N, const float *dy, co
     gm_conv_backward_data(&p.g, p.N, make(p.left, dy, workspace), make(p.right, w, right), dx, epilogue, rest);
 }
 
-void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                                    float *workspace) {
     plan p = plan_backward_weights(g, N);
     float *right = workspace + made_floats(&p.left), *rest = right + made_floats(&p.right);
-    gm_conv_backward_weights(&p.g, p.N, make(p.left, x, workspace), make(p.right, dy, right), dw, rest);
+    gm_conv_backward_weights(&p.g, p.N, make(p.left, x, workspace), make(p.right, dy, right), add, dw, rest);
 }
 
 static int64_t workspace_of(plan p) {

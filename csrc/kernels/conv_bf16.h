@@ -10,7 +10,7 @@ void gm_conv_bf16_forward(const gm_conv *g, int64_t N, const float *x, const flo
                           const gm_epilogue *epilogue, float *workspace);
 void gm_conv_bf16_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                                 const gm_epilogue *epilogue, float *workspace);
-void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                                    float *workspace);
 
 #endif

@@ -25,5 +25,6 @@ const gm_layer_ops gm_conv2d_ops = {
     .backward = gm_product_backward,
     .tangent = gm_product_tangent,
     .commit = gm_product_commit,
+    .sets_gradients = true,
     .applies_act = true,
 };

@@ -57,16 +57,16 @@ static void forward(gm_layer *layer, const gm_pass *pass) {
                           pass->workspace);
 }
 
-static void add_kernel_gradient(gm_layer *layer, const gm_pass *pass) {
-    float *gradient = gm_product_gradient_begin(layer, pass);
-    gm_conv_backward_weights(&layer->conv, pass->N, pass->dy, pass->x, gradient, pass->workspace);
+static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
+    gm_product_gradient to = gm_product_gradient_begin(layer, pass);
+    gm_conv_backward_weights(&layer->conv, pass->N, pass->dy, pass->x, to.add, to.gradient, pass->workspace);
     gm_product_gradient_end(layer, pass);
 }
 
 static void backward(gm_layer *layer, const gm_pass *pass) {
     if (!pass->frozen) {
         gm_product_backward_bias(layer, pass);
-        add_kernel_gradient(layer, pass);
+        backward_kernel(layer, pass);
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);
@@ -75,7 +75,7 @@ static void backward(gm_layer *layer, const gm_pass *pass) {
 }
 
 static void tangent(gm_layer *layer, const gm_pass *pass) {
-    add_kernel_gradient(layer, pass);
+    backward_kernel(layer, pass);
     gm_conv_backward_data(&layer->conv, pass->N, pass->x, gm_product_kernel_in_use(layer, pass), pass->y, NULL,
                           pass->workspace);
 }
@@ -90,5 +90,6 @@ const gm_layer_ops gm_conv2d_transpose_ops = {
     .backward = backward,
     .tangent = tangent,
     .commit = gm_product_commit,
+    .sets_gradients = true,
     .applies_act = true,
 };

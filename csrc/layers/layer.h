@@ -50,8 +50,9 @@ typedef struct gm_pass {
     gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
     const float *gate; /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
     gm_activation gate_act;
-    bool frozen;      /* backward: leave the parameters' gradients alone, only dx is wanted */
-    gm_random random; /* this layer's stream for this step */
+    bool frozen;         /* backward: leave the parameters' gradients alone, only dx is wanted */
+    bool sets_gradients; /* backward: set the parameters' gradients, whatever is there, in place of adding to them */
+    gm_random random;    /* this layer's stream for this step */
 } gm_pass;
 
 struct gm_layer_ops {
@@ -65,7 +66,7 @@ struct gm_layer_ops {
      * weights' gradients take as many, and so does the input's. */
     int64_t (*products)(const gm_layer *layer);
     void (*forward)(gm_layer *layer, const gm_pass *pass);
-    /* Adds to the parameters' gradients, unless frozen; sets dx. */
+    /* Adds to the parameters' gradients, or where the pass says so sets them, unless frozen; sets dx. */
     void (*backward)(gm_layer *layer, const gm_pass *pass);
     /* Of a layer that is linear, or linear on either side of kinks: pushes a direction forward. x (N, in) is a
      * direction of the last training forward's input, y (N, out) becomes the output's, by the same masks (saved; or
@@ -76,8 +77,9 @@ struct gm_layer_ops {
     void (*commit)(gm_layer *layer, const gm_pass *pass);
     /* The activation, of activation layers: lets the layer before apply it. NULL for others. */
     gm_activation (*activation)(const gm_layer *layer);
-    bool is_view;     /* output is the input in another shape: Flatten, Reshape; has no passes */
-    bool applies_act; /* honours pass->act in forward and pass->gate in backward */
+    bool is_view;        /* output is the input in another shape: Flatten, Reshape; has no passes */
+    bool sets_gradients; /* honours pass->sets_gradients: saves large kernels a pass over memory; others get zeros */
+    bool applies_act;    /* honours pass->act in forward and pass->gate in backward */
 };
 
 /* How messages begin: "layer 3 (Conv2D): ". */

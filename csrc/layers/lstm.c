@@ -165,9 +165,9 @@ static void backward_weights(gm_layer *layer, const memory *m, const sizes *s, c
     const gm_parameter *p = layer->parameter;
     gm_channels channels = gm_channels_of(s->T * s->N, 4 * s->U);
     gm_add_channel_sums(&channels, w->dz, p[BIAS].gradient, w->product);
-    gm_conv_backward_weights(&layer->conv, s->T * s->N, m->x, w->dz, p[KERNEL].gradient, w->product);
+    gm_conv_backward_weights(&layer->conv, s->T * s->N, m->x, w->dz, true, p[KERNEL].gradient, w->product);
     if (s->T > 1)
-        gm_conv_backward_weights(&s->recurrent, (s->T - 1) * s->N, m->h, w->dz + s->N * 4 * s->U,
+        gm_conv_backward_weights(&s->recurrent, (s->T - 1) * s->N, m->h, w->dz + s->N * 4 * s->U, true,
                                  p[RECURRENT_KERNEL].gradient, w->product);
 }
 

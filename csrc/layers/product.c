@@ -82,11 +82,13 @@ const float *gm_product_kernel_in_use(const gm_layer *layer, const gm_pass *pass
     return layer->config.spectral_norm ? normalised_in(layer, pass->saved).kernel : layer->parameter[KERNEL].value;
 }
 
-float *gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass) {
-    if (!layer->config.spectral_norm) return layer->parameter[KERNEL].gradient;
-    float *gradient = normalised_in(layer, pass->saved).gradient;
-    memset(gradient, 0, (size_t)layer->parameter[KERNEL].count * sizeof *gradient);
-    return gradient;
+static void clear(const gm_parameter *of) { memset(of->gradient, 0, (size_t)of->count * sizeof *of->gradient); }
+
+gm_product_gradient gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass) {
+    const gm_parameter *kernel = &layer->parameter[KERNEL];
+    if (!layer->config.spectral_norm) return (gm_product_gradient){kernel->gradient, !pass->sets_gradients};
+    if (pass->sets_gradients) clear(kernel);
+    return (gm_product_gradient){normalised_in(layer, pass->saved).gradient, false};
 }
 
 void gm_product_gradient_end(gm_layer *layer, const gm_pass *pass) {
@@ -107,6 +109,7 @@ gm_epilogue gm_product_backward_epilogue(const gm_pass *pass) {
 
 void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass) {
     if (!layer->config.use_bias) return;
+    if (pass->sets_gradients) clear(&layer->parameter[BIAS]);
     gm_channels channels = gm_channels_of(output_rows(layer, pass->N), output_channels(layer));
     gm_add_channel_sums(&channels, pass->dy, layer->parameter[BIAS].gradient, pass->workspace);
 }
@@ -117,16 +120,16 @@ void gm_product_forward(gm_layer *layer, const gm_pass *pass) {
                     pass->workspace);
 }
 
-static void add_kernel_gradient(gm_layer *layer, const gm_pass *pass) {
-    float *gradient = gm_product_gradient_begin(layer, pass);
-    gm_conv_backward_weights(&layer->conv, pass->N, pass->x, pass->dy, gradient, pass->workspace);
+static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
+    gm_product_gradient to = gm_product_gradient_begin(layer, pass);
+    gm_conv_backward_weights(&layer->conv, pass->N, pass->x, pass->dy, to.add, to.gradient, pass->workspace);
     gm_product_gradient_end(layer, pass);
 }
 
 void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
     if (!pass->frozen) {
         gm_product_backward_bias(layer, pass);
-        add_kernel_gradient(layer, pass);
+        backward_kernel(layer, pass);
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);
@@ -135,7 +138,7 @@ void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
 }
 
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass) {
-    add_kernel_gradient(layer, pass);
+    backward_kernel(layer, pass);
     gm_conv_forward(&layer->conv, pass->N, pass->x, gm_product_kernel_in_use(layer, pass), pass->y, NULL,
                     pass->workspace);
 }

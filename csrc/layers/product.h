@@ -25,15 +25,19 @@ void gm_product_commit(gm_layer *layer, const gm_pass *pass);
 const float *gm_product_kernel(gm_layer *layer, const gm_pass *pass);
 const float *gm_product_kernel_in_use(const gm_layer *layer, const gm_pass *pass);
 
-/* Where to add the gradient of the kernel in use; the end carries it on to the parameter's. */
-float *gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass);
+/* Where the gradient of the kernel in use goes, added or not; the end carries it on to the parameter's. */
+typedef struct gm_product_gradient {
+    float *gradient; /* (kernel) */
+    bool add;
+} gm_product_gradient;
+gm_product_gradient gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass);
 void gm_product_gradient_end(gm_layer *layer, const gm_pass *pass);
 
 /* Epilogues: bias and the next activation forward, the gate of the activation before backward. */
 gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass);
 gm_epilogue gm_product_backward_epilogue(const gm_pass *pass);
 
-/* bias.gradient += sums of dy. */
+/* The sums of dy, to bias.gradient. */
 void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass);
 
 /* The passes of a product from image to map: Dense and Conv2D. */

@@ -224,8 +224,8 @@ static void judge_fake(const gm_gan *gan, int64_t N, const float *out, float *d,
     losses->wasserstein -= gm_mean(N, out);
 }
 
-static void learn(gm_network *network, int64_t N, float *d) {
-    gm_network_backward(network, N, d, GM_WANT_PARAMETERS);
+static void learn(gm_network *network, int64_t N, float *d, unsigned wants) {
+    gm_network_backward(network, N, d, wants);
     gm_network_commit(network);
 }
 
@@ -237,13 +237,13 @@ static void judge(gm_gan *gan, int64_t N, gm_gan_losses *losses) {
         const float *out = gm_network_forward(network, 2 * N, real, GM_TRAINING);
         judge_real(gan, N, out, d, losses);
         judge_fake(gan, N, out + N, d + N, losses);
-        learn(network, 2 * N, d);
+        learn(network, 2 * N, d, GM_WANT_PARAMETERS);
         return;
     }
     judge_real(gan, N, gm_network_forward(network, N, real, GM_TRAINING), d, losses);
-    learn(network, N, d);
+    learn(network, N, d, GM_WANT_PARAMETERS);
     judge_fake(gan, N, gm_network_forward(network, N, real + N * gan->input_size, GM_TRAINING), d, losses);
-    learn(network, N, d);
+    learn(network, N, d, GM_WANT_PARAMETERS | GM_ADD);
 }
 
 /* The gradient penalty between N real and N generated images, and what it adds to D's gradients. */
@@ -286,7 +286,6 @@ static gm_status train_discriminator(gm_gan *gan, const gm_gan_batch *batch, int
                                      const float *mix, gm_gan_losses *losses, gm_error *error) {
     int64_t N = batch->N, part = batch->parts > 1 ? k : 0;
     const int64_t *labels = batch->labels ? batch->labels + part * N : NULL;
-    gm_network_zero_gradients(gan->network[DISCRIMINATOR]);
     load(gan, &batch->images, part * N, N, batch->labels, gan->buffers.inputs);
     draw_fakes(gan, N, noise, labels);
     gm_network_commit(gan->network[GENERATOR]);
@@ -327,7 +326,6 @@ static gm_status train_generator(gm_gan *gan, const gm_gan_batch *batch, const f
     int64_t N = batch->N;
     const int64_t *labels = batch->labels ? batch->labels + (batch->parts - 1) * N : NULL;
     gm_network *generator = gan->network[GENERATOR], *discriminator = gan->network[DISCRIMINATOR];
-    gm_network_zero_gradients(generator);
     const float *out = gm_network_forward(discriminator, N, draw_fakes(gan, N, noise, labels), GM_TRAINING);
     losses->generator = gm_loss_of_generator(gan->config.objective, N, out, gan->buffers.outputs);
     float *dx = gm_network_backward(discriminator, N, gan->buffers.outputs, GM_WANT_INPUT);

@@ -195,7 +195,6 @@ static gm_vae_losses forward_piece(gm_vae *vae, const gm_images *x, int64_t star
 static void backward(gm_vae *vae, int64_t N, const float *noise, const float *h) {
     const unsigned both = GM_WANT_INPUT | GM_WANT_PARAMETERS;
     int64_t L = vae->config.latent_dim;
-    for (int i = 0; i < NETWORKS; i++) gm_network_zero_gradients(vae->network[i]);
     const float *dz = gm_network_backward(vae->network[DECODER], N, vae->buffers.dimage, both);
     gm_latent_backward(N, L, h, noise, dz, L + vae->config.num_classes, (double)vae->config.beta / (double)N,
                        vae->buffers.dh);

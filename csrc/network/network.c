@@ -299,23 +299,34 @@ static void backward_activation(gm_network *network, int i, int64_t N, float *dy
     note_pass(network, i, GM_BACKWARD_PASS, N, 0, start);
 }
 
-static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, bool frozen) {
+/* Before a pass that adds to them. */
+static void clear_gradients(const gm_layer *layer) {
+    for (int k = 0; k < layer->parameter_count; k++) {
+        const gm_parameter *p = &layer->parameter[k];
+        if (p->trainable) memset(p->gradient, 0, (size_t)p->count * sizeof *p->gradient);
+    }
+}
+
+static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, unsigned wants) {
     node *n = &network->nodes[i];
+    bool frozen = !(wants & GM_WANT_PARAMETERS);
     gm_pass pass = pass_of(network, i, N);
     pass.dy = n->dy = dy;
     pass.dx = dx;
     pass.frozen = frozen;
+    pass.sets_gradients = !(wants & GM_ADD) && n->layer.ops->sets_gradients;
     if (n->gate != NONE) {
         pass.gate = n->x;
         pass.gate_act = activation_of(&network->nodes[n->gate]);
     }
     double start = gm_clock_seconds();
+    if (!frozen && !(wants & GM_ADD) && !pass.sets_gradients) clear_gradients(&n->layer);
     n->layer.ops->backward(&n->layer, &pass);
     note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + !frozen, start);
 }
 
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
-    bool want_input = wants & GM_WANT_INPUT, frozen = !(wants & GM_WANT_PARAMETERS);
+    bool want_input = wants & GM_WANT_INPUT;
     int lowest = want_input ? 0 : network->first, turn = 0;
     for (int i = network->count - 1; i >= lowest; i--) {
         const node *n = &network->nodes[i];
@@ -327,7 +338,7 @@ float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned w
         float *dx = network->keeps_signals ? network->plan.places[i].dx : network->plan.gradient[turn];
         if (!want_input && i == lowest) dx = NULL;
         turn = 1 - turn;
-        backward_layer(network, i, N, dy, dx, frozen);
+        backward_layer(network, i, N, dy, dx, wants);
         dy = dx;
     }
     return want_input ? dy : NULL;
@@ -365,10 +376,6 @@ void gm_network_tangent(gm_network *network, int64_t N, const float *t) {
         t = pass.y;
         turn = 1 - turn;
     }
-}
-
-void gm_network_zero_gradients(gm_network *network) {
-    memset(network->gradients, 0, (size_t)network->trainable * sizeof(float));
 }
 
 void gm_network_commit(gm_network *network) {

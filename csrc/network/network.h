@@ -44,11 +44,12 @@ float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsign
 const float *gm_network_layer_input(const gm_network *network, int index);
 
 enum {
-    GM_WANT_INPUT = 1,     /* the gradient of the input */
-    GM_WANT_PARAMETERS = 2 /* the gradients of the parameters */
+    GM_WANT_INPUT = 1,      /* the gradient of the input */
+    GM_WANT_PARAMETERS = 2, /* the gradients of the parameters, in place of those that are there */
+    GM_ADD = 4              /* ... added to those that are there */
 };
 /* After gm_network_forward(GM_TRAINING) of the same N: dy (N, out), overwritten -> the input gradient (N, in), or
- * NULL when not wanted. Adds to the gradients: call gm_network_zero_gradients first, or gather over several passes. */
+ * NULL when not wanted. Gradients gathered over several passes are set by the first and added to by the others. */
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants);
 
 /* Prepares for gm_network_tangent: from now on a backward pass keeps its signals. GM_VALUE_ERROR, for `purpose`, names
@@ -64,7 +65,6 @@ gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_e
  * by their tangents and leaves the backward signals as they are, so a weight's part in it is the product of the
  * tangent that enters its layer and the signal that left it. Biases have none. */
 void gm_network_tangent(gm_network *network, int64_t N, const float *t);
-void gm_network_zero_gradients(gm_network *network);
 
 /* Takes over the moving statistics of the last training forward, with no other call that moves or overwrites its plan
  * between. Apart from the forward, so that a step that fails changes nothing. */

@@ -220,7 +220,6 @@ static gm_status backward_lock_held(gmpy_network *self, int64_t N, float *dy, fl
     GM_REQUIRE(self->pending == N, error, GM_VALUE_ERROR,
                "backward: dy has %lld samples, the forward before it had %lld", (long long)N, (long long)self->pending);
     self->pending = 0;
-    gm_network_zero_gradients(self->core);
     memcpy(dx, gm_network_backward(self->core, N, dy, GM_WANT_INPUT | GM_WANT_PARAMETERS), in_bytes);
     return GM_OK;
 }

@@ -141,28 +141,38 @@ static void forward(const problem *p, float *out, float *workspace) {
 static void data(const problem *p, float *out, float *workspace) {
     gm_conv_backward_data(&p->g, p->N, p->map.values, p->w.values, out, &p->to_image, workspace);
 }
-static void weights(const problem *p, float *out, float *workspace) {
-    for (int64_t i = 0; i < p->weights; i++) out[i] = 0.25f; /* the gradient is added to what is there */
-    gm_conv_backward_weights(&p->g, p->N, p->image.values, p->map.values, out, workspace);
+
+/* Of the gradient of the weights, which is added to what is there, or takes its place. */
+static const float THERE = 0.25f;
+static void weights_of(const problem *p, bool add, float *out, float *workspace) {
+    for (int64_t i = 0; i < p->weights; i++) out[i] = THERE;
+    gm_conv_backward_weights(&p->g, p->N, p->image.values, p->map.values, add, out, workspace);
 }
+static void weights(const problem *p, float *out, float *workspace) { weights_of(p, false, out, workspace); }
+static void weights_added(const problem *p, float *out, float *workspace) { weights_of(p, true, out, workspace); }
 
 static const struct {
     const char *name;
     product compute;
     visitor visit;
-} products[] = {{"forward", forward, visit_forward}, {"data", data, visit_data}, {"weights", weights, visit_weights}};
+} products[] = {{"forward", forward, visit_forward},
+                {"data", data, visit_data},
+                {"weights", weights, visit_weights},
+                {"weights added", weights_added, visit_weights}};
+enum { PRODUCTS = sizeof products / sizeof *products };
 
 static void try_products(const problem *p) {
-    const int64_t count[] = {p->maps, p->images, p->weights}, channels[] = {p->g.K, p->g.C, 1};
-    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL};
-    for (int i = 0; i < 3; i++) {
+    const int64_t count[] = {p->maps, p->images, p->weights, p->weights}, channels[] = {p->g.K, p->g.C, 1, 1};
+    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL, NULL};
+    const float there[] = {0, 0, 0, THERE};
+    for (int i = 0; i < PRODUCTS; i++) {
         sums s = make_sums(count[i]);
         each_product(p, &s, products[i].visit);
         for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
             if (!gm_kernels_of((gm_isa)isa)) continue;
             CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
             check_buffer got = run(p, products[i].name, count[i], products[i].compute);
-            compare(p, products[i].name, &got, &s, channels[i], epilogue[i], i == 2 ? 0.25 : 0);
+            compare(p, products[i].name, &got, &s, channels[i], epilogue[i], (double)there[i]);
             check_free(&got);
         }
         free_sums(&s);
