@@ -23,8 +23,11 @@
 #include "kernels/table.h"
 
 enum {
-    BAND_FLOATS = 96 * 1024, /* input floats in a band: 384 KB, of an L2 of 1 or 2 MB */
-    L1_FLOATS = 8 * 1024     /* packed weights that stay in the L1 beside the images: 32 KB */
+    BAND_FLOATS = 24 * 1024,  /* input floats in a band: 96 KB, of an L2 of 1 or 2 MB */
+    PANEL_FLOATS = 64 * 1024, /* of a panel: 256 KB, which stay in the L2 beside a band */
+    PAGE_FLOATS = 1024,
+    L1_FLOATS = 8 * 1024, /* packed weights that stay in the L1 beside the images: 32 KB */
+    WIDEST = 64           /* no panel of any instruction set is wider */
 };
 
 typedef struct phase {
@@ -35,6 +38,7 @@ typedef struct phase {
 
 typedef struct gather {
     const gm_kernels *kernels;
+    gm_tile_sizes tile;
     int64_t N, in_channels, out_channels, panels;
     int64_t in_row, in_image, out_row, out_image; /* strides in floats */
     int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
@@ -60,8 +64,11 @@ static axis axis_of(const gather *op, bool rows, int64_t index) {
                        : forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
 }
 
+static gm_panel panel_at(const gather *op, int64_t index) { return gm_panel_at(&op->tile, op->out_channels, index); }
+
 static int64_t packed_columns(const gather *op) {
-    return op->dot ? op->out_channels : op->panels * op->kernels->tile.panel;
+    gm_panel last = panel_at(op, op->panels - 1);
+    return op->dot ? op->out_channels : last.first + last.width;
 }
 
 /* Taps of the phases before `index`. Every kernel row (column) belongs to one phase, so all have R (S) together. */
@@ -80,17 +87,16 @@ static phase phase_of(const gather *op, int64_t index) {
     return ph;
 }
 
-/* Weights (tap row, tap column, in, out) -> panels of (depth, panel width), zeros behind the last channel. */
-static void pack_panel(const gather *op, const phase *ph, int64_t panel, float *to) {
-    int64_t width = op->kernels->tile.panel, first = panel * width, columns = min_of(width, op->out_channels - first);
+/* Weights (tap row, tap column, in, out) -> panels of (depth, width), zeros behind the last channel. */
+static void pack_panel(const gather *op, const phase *ph, gm_panel panel, float *to) {
     for (int64_t ty = 0; ty < ph->rows.taps; ty++)
         for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
             int64_t r = ph->rows.first_tap + ty * ph->rows.tap_step,
                     s = ph->columns.first_tap + tx * ph->columns.tap_step;
-            const float *tap = op->w + (r * op->kernel_columns + s) * op->w_tap + first * op->w_out;
-            for (int64_t c = 0; c < op->in_channels; c++, tap += op->w_in, to += width) {
-                for (int64_t k = 0; k < columns; k++) to[k] = tap[k * op->w_out];
-                for (int64_t k = columns; k < width; k++) to[k] = 0.0f;
+            const float *tap = op->w + (r * op->kernel_columns + s) * op->w_tap + panel.first * op->w_out;
+            for (int64_t c = 0; c < op->in_channels; c++, tap += op->w_in, to += panel.width) {
+                for (int64_t k = 0; k < panel.columns; k++) to[k] = tap[k * op->w_out];
+                for (int64_t k = panel.columns; k < panel.width; k++) to[k] = 0.0f;
             }
         }
 }
@@ -109,11 +115,11 @@ static void pack_dot(const gather *op, const phase *ph, float *to) {
 static void pack_task(void *context, int64_t index) {
     const gather *op = context;
     phase ph = phase_of(op, index / op->panels);
-    int64_t panel = index % op->panels;
+    gm_panel panel = panel_at(op, index % op->panels);
     if (op->dot)
         pack_dot(op, &ph, ph.packed);
     else
-        pack_panel(op, &ph, panel, ph.packed + panel * ph.depth * op->kernels->tile.panel);
+        pack_panel(op, &ph, panel, ph.packed + panel.first * ph.depth);
 }
 
 /* The runs of output position (i, j): where its taps lie in the image and in the packed weights. */
@@ -140,35 +146,41 @@ static void finish_rows(const gather *op, int64_t rows, int64_t columns, float *
     }
 }
 
+/* Most rows of a tile of the first panel; the others are about as wide. */
+static int64_t most_rows(const gather *op) {
+    const gm_tile_sizes *tile = &op->tile;
+    return op->dot ? tile->dot_rows : gm_tile_rows(tile, panel_at(op, 0).columns);
+}
+
 /* `rows` outputs in steps of a_stride and out_stride, in tiles. */
-static void multiply(const gather *op, const phase *ph, int64_t panel, int64_t runs, const gm_run *run, int64_t rows,
+static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t runs, const gm_run *run, int64_t rows,
                      const float *a, int64_t a_stride, float *out, int64_t out_stride) {
-    const gm_tile_sizes *tile = &op->kernels->tile;
-    int64_t channel = panel * tile->panel, columns = min_of(tile->panel, op->out_channels - channel);
-    int64_t most = op->dot ? tile->dot_rows : tile->rows, tiles = ceil_div(rows, most);
-    float bias[64] = {0}; /* the last panel's bias, whole */
-    const float *at_bias = op->epilogue.bias ? op->epilogue.bias + channel : NULL;
-    if (at_bias && columns < tile->panel && !op->dot) {
-        for (int64_t k = 0; k < columns; k++) bias[k] = at_bias[k];
+    const gm_tile_sizes *tile = &op->tile;
+    int64_t most = op->dot ? tile->dot_rows : gm_tile_rows(tile, panel.columns), tiles = ceil_div(rows, most);
+    float bias[WIDEST] = {0}; /* the last panel's bias, whole */
+    const float *at_bias = op->epilogue.bias ? op->epilogue.bias + panel.first : NULL;
+    if (at_bias && panel.columns < panel.width && !op->dot) {
+        for (int64_t k = 0; k < panel.columns; k++) bias[k] = at_bias[k];
         at_bias = bias;
     }
-    const float *packed = op->dot ? ph->packed : ph->packed + channel * ph->depth;
+    const float *packed = ph->packed + panel.first * ph->depth;
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = rows * t / tiles, m = rows * (t + 1) / tiles - first; /* even tiles: no thin last one */
         const float *left = a + first * a_stride;
-        float *to = out + channel + first * out_stride;
+        float *to = out + panel.first + first * out_stride;
         if (op->dot)
-            op->kernels->dot_tile(m, columns, runs, run, left, a_stride, packed, ph->depth, at_bias, op->slope, to,
-                                  out_stride);
+            op->kernels->dot_tile(m, panel.columns, runs, run, left, a_stride, packed, ph->depth, at_bias, op->slope,
+                                  to, out_stride);
         else
-            op->kernels->rows_tile(m, columns, runs, run, left, a_stride, packed, at_bias, op->slope, to, out_stride);
-        finish_rows(op, m, columns, to, out_stride);
+            op->kernels->rows_tile(m, panel.columns, runs, run, left, a_stride, packed, at_bias, op->slope, to,
+                                   out_stride);
+        finish_rows(op, m, panel.columns, to, out_stride);
     }
 }
 
 /* Whether n images of `width` positions with equal taps make tiles along the row: unless those would be much thinner. */
 static bool along_row(const gather *op, int64_t width, int64_t n) {
-    int64_t most = op->dot ? op->kernels->tile.dot_rows : op->kernels->tile.rows;
+    int64_t most = most_rows(op);
     return 4 * n * ceil_div(width, most) <= 5 * width * ceil_div(n, most);
 }
 
@@ -190,14 +202,15 @@ static void gather_row(const gather *op, const phase *ph, int64_t i, const block
         next = same_taps_until(columns, j);
         if (!along_row(op, next - j, images)) {
             for (int64_t panel = of->panel0; panel < of->panel1; panel++)
-                multiply(op, ph, panel, count, runs, images, x, op->in_image, out, op->out_image);
+                multiply(op, ph, panel_at(op, panel), count, runs, images, x, op->in_image, out, op->out_image);
             next = j + 1;
             continue;
         }
         for (int64_t n = 0; n < images; n++)
             for (int64_t panel = of->panel0; panel < of->panel1; panel++)
-                multiply(op, ph, panel, count, runs, next - j, x + n * op->in_image, columns->step * op->in_channels,
-                         out + n * op->out_image, columns->out_step * op->out_channels);
+                multiply(op, ph, panel_at(op, panel), count, runs, next - j, x + n * op->in_image,
+                         columns->step * op->in_channels, out + n * op->out_image,
+                         columns->out_step * op->out_channels);
     }
 }
 
@@ -212,7 +225,7 @@ static void gather_task(void *context, int64_t index) {
     for (int64_t column_phase = 0; column_phase < op->column_phases; column_phase++) {
         phase ph = phase_of(op, row_phase * op->column_phases + column_phase);
         if (i >= ph.rows.count) return;
-        int64_t together = max_of(1, L1_FLOATS / max_of(1, ph.depth * op->kernels->tile.panel));
+        int64_t together = max_of(1, L1_FLOATS / max_of(1, ph.depth * panel_at(op, 0).width));
         for (int64_t panel = first; panel < last; panel += together)
             gather_row(op, &ph, i, &(block){panel, min_of(last, panel + together), n0, n1});
     }
@@ -221,7 +234,7 @@ static void gather_task(void *context, int64_t index) {
 /* How many images share a band: as many as keep its input in the L2, in whole tiles, and leave work for every thread. */
 static void plan_gather(gather *op) {
     axis rows = axis_of(op, true, 0);
-    int64_t tile = op->kernels->tile.rows, band = max_of(1, min_of(rows.taps, rows.in_size) * op->in_row);
+    int64_t tile = op->tile.rows, band = max_of(1, min_of(rows.taps, rows.in_size) * op->in_row);
     op->bands = rows.count;
     op->group = max_of(tile, BAND_FLOATS / band / tile * tile);
     int64_t others = op->bands * op->row_phases;
@@ -231,10 +244,20 @@ static void plan_gather(gather *op) {
     op->panel_parts = tasks >= WANTED_TASKS ? 1 : min_of(op->panels, ceil_div(4 * WANTED_TASKS, tasks));
 }
 
+/* Wide panels, unless they are so deep that they crowd the L2. Images whole pages apart want wide ones all the same: the
+ * many rows of a narrow tile would fall into one set of the L1. */
+static gm_tile_sizes tile_for(const gather *op) {
+    gm_tile_sizes tile = op->kernels->tile;
+    int64_t depth = op->in_channels * axis_of(op, true, 0).taps * axis_of(op, false, 0).taps;
+    if (depth * tile.panel > PANEL_FLOATS && op->in_image % PAGE_FLOATS != 0) tile.panel = 2 * tile.vector;
+    return tile;
+}
+
 static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->kernels = gm_kernels_for(op->g->precision);
+    op->tile = tile_for(op);
     op->dot = op->out_channels <= GM_DOT_COLUMNS;
-    op->panels = op->dot ? 1 : ceil_div(op->out_channels, op->kernels->tile.panel);
+    op->panels = gm_panel_count(&op->tile, op->out_channels);
     if (epilogue) op->epilogue = *epilogue;
     op->slope = op->epilogue.act.kind == GM_LEAKY_RELU ? op->epilogue.act.slope : 1.0f;
     plan_gather(op);
@@ -292,9 +315,8 @@ void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, 
 }
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {
-    int64_t widest = 64; /* no panel of any instruction set is wider */
     int64_t depth_forward = g->R * g->S * g->C, depth_backward = g->R * g->S * g->K;
-    int64_t forward = depth_forward * ceil_div(g->K, widest) * widest;
-    int64_t backward = depth_backward * ceil_div(g->C, widest) * widest;
+    int64_t forward = depth_forward * ceil_div(g->K, WIDEST) * WIDEST;
+    int64_t backward = depth_backward * ceil_div(g->C, WIDEST) * WIDEST;
     return max_of(forward, backward);
 }

@@ -42,10 +42,10 @@ static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K
 static void plan_weight_gradient(weight_gradient *op) {
     const gm_conv *g = op->g;
     bool large_map = g->P * g->Q >= 16;
-    int64_t rows = op->kernels->tile.outer_rows;
-    op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP ? 4 * rows : rows);
+    const gm_tile_sizes *tile = &op->kernels->tile;
+    op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP ? 4 * tile->rows : tile->rows);
     op->swapped = g->K <= GM_DOT_COLUMNS;
-    int64_t panels = op->swapped ? 1 : ceil_div(g->K, op->kernels->tile.outer_columns);
+    int64_t panels = gm_panel_count(tile, g->K);
     int64_t most_splits = min_of(min_of(MOST_SPLITS, op->N), SPLIT_FLOATS / weight_count(g));
     op->splits = large_map ? max_of(1, most_splits) : 1;
     op->row_parts = op->splits * 2 >= WANTED_TASKS ? 1 : g->R;
@@ -93,11 +93,13 @@ static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const 
         gm_sweep other = {sweep->N,   sweep->I,   sweep->J,   sweep->y_n, sweep->y_i,
                           sweep->y_j, sweep->x_n, sweep->x_i, sweep->x_j};
         int64_t stride = weight_count(op->g) / K;
-        for (int64_t t = 0; t < run; t += tile->outer_columns)
-            op->kernels->outer_tile(columns, min_of(tile->outer_columns, run - t), &other, dy, x + t, out + t, stride);
+        for (int64_t t = 0; t < gm_panel_count(tile, run); t++) {
+            gm_panel panel = gm_panel_at(tile, run, t);
+            op->kernels->outer_tile(columns, panel.columns, &other, dy, x + panel.first, out + panel.first, stride);
+        }
         return;
     }
-    int64_t tiles = ceil_div(run, tile->outer_rows);
+    int64_t tiles = ceil_div(run, gm_tile_rows(tile, columns));
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = run * t / tiles, m = run * (t + 1) / tiles - first;
         op->kernels->outer_tile(m, columns, sweep, x + first, dy, out + first * K, K);
@@ -110,8 +112,8 @@ typedef struct rectangle {
 } rectangle;
 
 /* The values k0..k1-1 of the run (s, c) of a kernel row, all of taps that are valid there. */
-static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, int64_t c0,
-                       int64_t columns, float *out) {
+static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, gm_panel panel,
+                       float *out) {
     const gm_conv *g = op->g;
     if (k0 >= k1 || at->p0 >= at->p1 || at->q0 >= at->q1) return;
     gm_sweep sweep = {at->n1 - at->n0,
@@ -125,15 +127,16 @@ static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k
                       g->K};
     int64_t x_row = at->p0 * g->stride_h - g->pad_top + at->r, x_column = at->q0 * g->stride_w - g->pad_left;
     const float *x = op->x + at->n0 * sweep.x_n + (x_row * g->W + x_column) * g->C + k0;
-    const float *dy = op->dy + at->n0 * sweep.y_n + at->p0 * sweep.y_i + at->q0 * sweep.y_j + c0;
+    const float *dy = op->dy + at->n0 * sweep.y_n + at->p0 * sweep.y_i + at->q0 * sweep.y_j + panel.first;
     int64_t first = at->r * g->S * g->C + k0;
     gm_sweep inside = long_inside(sweep);
-    sweep_block(op, &inside, x, dy, op->swapped ? out + first : out + first * g->K + c0, k1 - k0, columns);
+    sweep_block(op, &inside, x, dy, op->swapped ? out + first : out + first * g->K + panel.first, k1 - k0,
+                panel.columns);
 }
 
-/* Kernel row r of the images n0..n1-1, for run values k0..k1-1 and map channels c0.. of one panel. */
+/* Kernel row r of the images n0..n1-1, for run values k0..k1-1 and a panel of map channels. */
 static void accumulate_row(const weight_gradient *op, int64_t r, int64_t n0, int64_t n1, int64_t k0, int64_t k1,
-                           int64_t c0, int64_t columns, float *out) {
+                           gm_panel panel, float *out) {
     const gm_conv *g = op->g;
     axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
     axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
@@ -145,14 +148,14 @@ static void accumulate_row(const weight_gradient *op, int64_t r, int64_t n0, int
             at.q0 = 0, at.q1 = g->Q;
             while (at.q0 < at.q1 && input_of(&across, at.q0) + s < 0) at.q0++;
             while (at.q1 > at.q0 && input_of(&across, at.q1 - 1) + s >= g->W) at.q1--;
-            accumulate(op, &at, max_of(k0, s * g->C), min_of(k1, (s + 1) * g->C), c0, columns, out);
+            accumulate(op, &at, max_of(k0, s * g->C), min_of(k1, (s + 1) * g->C), panel, out);
         }
         return;
     }
     for (at.q0 = 0; at.q0 < g->Q; at.q0 = at.q1) { /* by columns that see the same taps, all of these together */
         at.q1 = same_taps_until(&across, at.q0);
         int64_t from = max_of(k0, tap_begin(&across, at.q0) * g->C), to = min_of(k1, tap_end(&across, at.q0) * g->C);
-        accumulate(op, &at, from, to, c0, columns, out);
+        accumulate(op, &at, from, to, panel, out);
     }
 }
 
@@ -164,7 +167,7 @@ static void weight_task(void *context, int64_t index) {
     int64_t split = index / op->column_parts / op->run_parts / op->row_parts;
     int64_t r0 = g->R * row_part / op->row_parts, r1 = g->R * (row_part + 1) / op->row_parts;
     int64_t run = g->S * g->C, k0 = run * run_part / op->run_parts, k1 = run * (run_part + 1) / op->run_parts;
-    int64_t panel = op->swapped ? GM_DOT_COLUMNS : op->kernels->tile.outer_columns, panels = ceil_div(g->K, panel);
+    int64_t panels = gm_panel_count(&op->kernels->tile, g->K);
     int64_t c0 = panels * column_part / op->column_parts, c1 = panels * (column_part + 1) / op->column_parts;
     int64_t first = op->N * split / op->splits, last = op->N * (split + 1) / op->splits;
     int64_t floats = g->H * g->W * g->C + g->P * g->Q * g->K;
@@ -172,7 +175,7 @@ static void weight_task(void *context, int64_t index) {
     for (int64_t n = first; n < last; n += chunk)
         for (int64_t c = c0; c < c1; c++)
             for (int64_t r = r0; r < r1; r++)
-                accumulate_row(op, r, n, min_of(last, n + chunk), k0, k1, c * panel, min_of(panel, g->K - c * panel),
+                accumulate_row(op, r, n, min_of(last, n + chunk), k0, k1, gm_panel_at(&op->kernels->tile, g->K, c),
                                part_of(op, split));
 }
 

@@ -132,31 +132,36 @@ static int64_t v_floats(int64_t depth, int64_t outputs) { return POINTS * depth 
 
 /* The weights of a strip of channels and a panel of outputs, outputs innermost and zeros behind the last: [tap][c][k]. */
 static void gather_taps(const winograd *op, const strand *rows, const strand *columns, int64_t c0, int64_t channels,
-                        int64_t k0, int64_t outputs, int64_t width, float taps[4][STRIP][WIDEST]) {
+                        gm_panel outputs, float taps[4][STRIP][WIDEST]) {
     const gm_conv *g = op->g;
     for (int64_t t = 0; t < 4; t++) {
         int64_t r = rows->first_tap + t / 2 * rows->tap_step, s = columns->first_tap + t % 2 * columns->tap_step;
-        const float *from = op->w + (r * g->S + s) * g->C * g->K + c0 * op->w_in + k0 * op->w_out;
-        for (int64_t k = 0; k < outputs; k++)
+        const float *from = op->w + (r * g->S + s) * g->C * g->K + c0 * op->w_in + outputs.first * op->w_out;
+        for (int64_t k = 0; k < outputs.columns; k++)
             for (int64_t c = 0; c < channels; c++) taps[t][c][k] = from[c * op->w_in + k * op->w_out];
-        for (int64_t k = outputs; k < width; k++)
+        for (int64_t k = outputs.columns; k < outputs.width; k++)
             for (int64_t c = 0; c < channels; c++) taps[t][c][k] = 0.0f;
     }
+}
+
+static int64_t packed_outputs(const winograd *op) {
+    gm_panel last = gm_panel_at(&op->kernels->tile, op->out.channels, op->panels - 1);
+    return last.first + last.width;
 }
 
 static void expand_task(void *context, int64_t index) {
     const winograd *op = context;
     int64_t strips = ceil_div(op->in.channels, STRIP), phases = op->phase_rows * op->phase_columns;
     int64_t strip = index % strips, phase = index / strips % phases, panel = index / strips / phases;
-    int64_t width = op->kernels->tile.panel, c0 = strip * STRIP, channels = min_of(STRIP, op->in.channels - c0);
+    int64_t c0 = strip * STRIP, channels = min_of(STRIP, op->in.channels - c0);
+    gm_panel outputs = gm_panel_at(&op->kernels->tile, op->out.channels, panel);
     strand rows = rows_of(op, phase / op->phase_columns), columns = columns_of(op, phase % op->phase_columns);
     float taps[4][STRIP][WIDEST];
-    gather_taps(op, &rows, &columns, c0, channels, panel * width, min_of(width, op->out.channels - panel * width),
-                width, taps);
-    float *to = op->v + (panel * op->depth + phase * op->in.channels + c0) * width;
-    for (int64_t c = 0; c < channels; c++, to += width) {
+    gather_taps(op, &rows, &columns, c0, channels, outputs, taps);
+    float *to = op->v + outputs.first * op->depth + (phase * op->in.channels + c0) * outputs.width;
+    for (int64_t c = 0; c < channels; c++, to += outputs.width) {
         const float *square[4] = {taps[0][c], taps[1][c], taps[2][c], taps[3][c]};
-        op->kernels->winograd_expand(width, square, to, op->panels * op->depth * width);
+        op->kernels->winograd_expand(outputs.width, square, to, op->depth * packed_outputs(op));
     }
 }
 
@@ -176,20 +181,21 @@ static void difference_windows(const winograd *op, int64_t first, int64_t count,
 /* M = U V. The middle one of the nine is part of all four outputs, so the bias goes there. */
 static void multiply(const winograd *op, int64_t count, const float *u, float *m) {
     const gm_tile_sizes *tile = &op->kernels->tile;
-    int64_t u_step = u_row(op->depth), m_step = u_row(op->out.channels), tiles = ceil_div(count, tile->rows);
+    int64_t u_step = u_row(op->depth), m_step = u_row(op->out.channels), v_step = op->depth * packed_outputs(op);
     gm_run run = {0, 0, op->depth};
     for (int64_t point = 0; point < POINTS; point++)
-        for (int64_t panel = 0; panel < op->panels; panel++) {
-            int64_t k0 = panel * tile->panel, columns = min_of(tile->panel, op->out.channels - k0);
+        for (int64_t index = 0; index < op->panels; index++) {
+            gm_panel panel = gm_panel_at(tile, op->out.channels, index);
+            int64_t tiles = ceil_div(count, gm_tile_rows(tile, panel.columns));
             float bias[WIDEST] = {0};
             bool biased = point == POINTS / 2 && op->epilogue.bias;
-            for (int64_t k = 0; biased && k < columns; k++) bias[k] = op->epilogue.bias[k0 + k];
-            const float *v = op->v + (point * op->panels + panel) * op->depth * tile->panel;
+            for (int64_t k = 0; biased && k < panel.columns; k++) bias[k] = op->epilogue.bias[panel.first + k];
+            const float *v = op->v + point * v_step + panel.first * op->depth;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t first = count * t / tiles, rows = count * (t + 1) / tiles - first;
-                op->kernels->rows_tile(rows, columns, 1, &run, u + (point * op->block + first) * u_step, u_step, v,
-                                       biased ? bias : NULL, 1.0f, m + (point * op->block + first) * m_step + k0,
-                                       m_step);
+                op->kernels->rows_tile(rows, panel.columns, 1, &run, u + (point * op->block + first) * u_step, u_step,
+                                       v, biased ? bias : NULL, 1.0f,
+                                       m + (point * op->block + first) * m_step + panel.first, m_step);
             }
         }
 }
@@ -246,7 +252,7 @@ static void run_phase(winograd *op) {
 
 static void run(winograd *op, const gm_epilogue *epilogue, float *workspace) {
     op->kernels = gm_kernels_active();
-    op->panels = ceil_div(op->out.channels, op->kernels->tile.panel);
+    op->panels = gm_panel_count(&op->kernels->tile, op->out.channels);
     op->depth = op->phase_rows * op->phase_columns * op->in.channels;
     if (epilogue) op->epilogue = *epilogue;
     op->zeros = workspace;
@@ -311,18 +317,27 @@ static void transform_task(void *context, int64_t index) {
     }
 }
 
+/* Of the channels, for panels of outputs up to the widest, the last. */
+static int64_t row_tiles(const taps_gradient *op) {
+    const gm_tile_sizes *tile = &op->kernels->tile;
+    return ceil_div(op->g->C,
+                    gm_tile_rows(tile, gm_panel_at(tile, op->g->K, gm_panel_count(tile, op->g->K) - 1).columns));
+}
+
 static void sum_task(void *context, int64_t index) {
     const taps_gradient *op = context;
     const gm_conv *g = op->g;
     const gm_tile_sizes *tile = &op->kernels->tile;
-    int64_t point = index / op->row_parts, part = index % op->row_parts, tiles = ceil_div(g->C, tile->outer_rows);
+    int64_t point = index / op->row_parts, part = index % op->row_parts, tiles = row_tiles(op);
     gm_sweep sweep = {.N = 1, .I = 1, .J = op->count, .x_j = u_row(g->C), .y_j = u_row(g->K)};
     const float *u = op->u + point * CHUNK * sweep.x_j, *y = op->y + point * CHUNK * sweep.y_j;
     for (int64_t t = tiles * part / op->row_parts; t < tiles * (part + 1) / op->row_parts; t++) {
         int64_t c = g->C * t / tiles, m = g->C * (t + 1) / tiles - c;
-        for (int64_t k = 0; k < g->K; k += tile->outer_columns)
-            op->kernels->outer_tile(m, min_of(tile->outer_columns, g->K - k), &sweep, u + c, y + k,
-                                    op->sums + (point * g->C + c) * g->K + k, g->K);
+        for (int64_t k = 0; k < gm_panel_count(tile, g->K); k++) {
+            gm_panel panel = gm_panel_at(tile, g->K, k);
+            op->kernels->outer_tile(m, panel.columns, &sweep, u + c, y + panel.first,
+                                    op->sums + (point * g->C + c) * g->K + panel.first, g->K);
+        }
     }
 }
 
@@ -352,7 +367,7 @@ void gm_conv_winograd_backward_weights(const gm_conv *g, int64_t N, const float 
     op.u = op.zeros + widest;
     op.y = op.u + POINTS * CHUNK * u_row(g->C);
     op.sums = op.y + POINTS * CHUNK * u_row(g->K);
-    op.row_parts = min_of(4, ceil_div(g->C, op.kernels->tile.outer_rows));
+    op.row_parts = min_of(4, row_tiles(&op));
     memset(op.zeros, 0, (size_t)widest * sizeof *op.zeros);
     for (int64_t phase = 0; phase < g->stride_h * g->stride_w; phase++) {
         op.rows = forward_strand(phase / g->stride_w, g->stride_h, g->pad_top, g->H, g->P);

@@ -16,7 +16,10 @@
 
 #include "kernels/simd_avx2.h"
 
-enum { TILE_ROWS = 6 }; /* 6 x 2 sums, 2 of the packed side and 1 of the other fill 15 of 16 registers */
+enum {
+    TILE_ROWS = 6,
+    TILE_VECTORS = 2
+}; /* 6 x 2 sums, 2 of the packed side and 1 of the other fill 15 of 16 registers */
 
 #include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"

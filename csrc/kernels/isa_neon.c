@@ -7,7 +7,10 @@
 #if defined(__aarch64__)
 #include "kernels/simd_neon.h"
 
-enum { TILE_ROWS = 12 }; /* 12 x 2 sums, 2 of the packed side and 1 of the other fill 27 of 32 registers */
+enum {
+    TILE_ROWS = 12,
+    TILE_VECTORS = 2
+}; /* 12 x 2 sums, 2 of the packed side and 1 of the other fill 27 of 32 registers */
 
 #include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"

@@ -5,7 +5,7 @@
 #include "kernels/isa.h"
 #include "kernels/simd_portable.h"
 
-enum { TILE_ROWS = 6 }; /* 6 x 2 sums of the 16 registers that x86-64 has at the least */
+enum { TILE_ROWS = 6, TILE_VECTORS = 2 }; /* 6 x 2 sums of the 16 registers that x86-64 has at the least */
 
 #include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"

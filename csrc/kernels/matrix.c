@@ -1,6 +1,6 @@
 /* Products of matrices in blocks that stay in the caches.
  *
- * Both sides are packed: a into tiles of a few rows, b into panels of two vectors, each contiguous along the depth. In
+ * Both sides are packed: a into tiles of a few rows, b into panels of a few vectors, each contiguous along the depth. In
  * place their rows may be pages apart, or at distances that fill one set of the cache only; and weights of a wide layer
  * (157 MB in one of the reference models) are read from memory once, not once for every group of samples.
  *
@@ -20,15 +20,15 @@
 #include "kernels/table.h"
 
 enum {
-    DEPTH = 512,    /* of a block: a tile of 12 rows is 24 KB, a panel of 32 columns 64 KB */
+    DEPTH = 512,    /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
     COLUMNS = 2048, /* of a stretch: 4 MB packed */
     ROWS = 1024,    /* of a stretch: 2 MB packed */
-    PANELS = 8,     /* of a task, at most: 512 KB */
+    PANELS = 4,     /* of a task, at most: 512 KB */
     TASKS = 32,     /* at least, where there are so many tiles and panels */
     WIDEST = 64     /* no tile or panel of any instruction set is wider */
 };
 
-/* Part of a matrix, and where it is packed: groups of `width` lanes (rows of a, columns of b), each group contiguous
+/* Part of a matrix, and where it is packed: groups of lanes (rows of a: tiles, columns of b: panels), each group contiguous
  * with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16 are
  * rounded on the way, and where an instruction multiplies pairs, two values along the depth become one. */
 typedef struct side {
@@ -38,7 +38,8 @@ typedef struct side {
     int64_t lanes, values;         /* of this part */
     int64_t depth;                 /* values, or pairs of them */
     int64_t lane_step, depth_step; /* in `from` */
-    int64_t width, groups;
+    bool is_a;                     /* groups are tiles, all of one width; else panels */
+    int64_t groups;
     float *packed;
 } side;
 
@@ -55,6 +56,17 @@ typedef struct block {
 
 static int64_t values_each(const side *at) { return at->precision == GM_BF16_PAIRS ? 2 : 1; }
 
+static int64_t group_count(const side *at) {
+    const gm_tile_sizes *tile = &at->kernels->tile;
+    return at->is_a ? ceil_div(at->lanes, tile->rows) : gm_panel_count(tile, at->lanes);
+}
+
+static gm_panel group_at(const side *at, int64_t index) {
+    const gm_tile_sizes *tile = &at->kernels->tile;
+    if (!at->is_a) return gm_panel_at(tile, at->lanes, index);
+    return (gm_panel){index * tile->rows, min_of(tile->rows, at->lanes - index * tile->rows), tile->rows};
+}
+
 /* Lanes that are neighbours in memory: whole rows are read in order, a few of them a task. */
 enum { ROWS_A_TASK = 16 };
 
@@ -64,15 +76,16 @@ static void copy_rows(const side *at, int64_t task) {
         int64_t value = d * values_each(at);
         const float *row = at->from + value * at->depth_step;
         const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
-        for (int64_t lane = 0; lane < at->lanes; lane += at->width) {
-            float *to = at->packed + lane * at->depth + d * at->width;
-            int64_t count = min_of(at->width, at->lanes - lane);
+        for (int64_t g = 0; g < at->groups; g++) {
+            gm_panel group = group_at(at, g);
+            float *to = at->packed + group.first * at->depth + d * group.width;
+            int64_t lane = group.first, count = group.columns;
             switch (at->precision) {
             case GM_FLOAT32: memcpy(to, row + lane, (size_t)count * sizeof *to); break;
             case GM_BF16: at->kernels->bf16_round(count, row + lane, to); break;
             case GM_BF16_PAIRS: at->kernels->bf16_pair(count, row + lane, next ? next + lane : NULL, to); break;
             }
-            for (; count < at->width; count++) to[count] = 0.0f;
+            for (; count < group.width; count++) to[count] = 0.0f;
         }
     }
 }
@@ -118,19 +131,20 @@ static const float *strip_of(const side *at, int64_t lane, int64_t d, float made
 }
 
 /* Lanes that are contiguous along the depth, a group a task: squares, and what these leave one by one. */
-static void turn_lanes(const side *at, int64_t group) {
-    int64_t first = group * at->width, last = min_of(first + at->width, at->lanes) - 1;
+static void turn_lanes(const side *at, int64_t index) {
+    gm_panel group = group_at(at, index);
+    int64_t first = group.first, last = first + group.columns - 1;
     float made[4][STRIP];
     for (int64_t d = 0; d < at->depth; d += STRIP) {
-        float *to = at->packed + first * at->depth + d * at->width;
+        float *to = at->packed + first * at->depth + d * group.width;
         int64_t length = min_of(STRIP, at->depth - d);
-        for (int64_t l = 0; l < at->width; l += 4) {
+        for (int64_t l = 0; l < group.width; l += 4) {
             const float *lane[4];
-            int64_t lanes = min_of(4, at->width - l), k = 0;
+            int64_t lanes = min_of(4, group.width - l), k = 0;
             for (int64_t i = 0; i < lanes; i++) lane[i] = strip_of(at, min_of(first + l + i, last), d, made[i]);
-            for (; lanes == 4 && k + 4 <= length; k += 4) turn(lane, k, to + l, at->width);
+            for (; lanes == 4 && k + 4 <= length; k += 4) turn(lane, k, to + l, group.width);
             for (; k < length; k++)
-                for (int64_t i = 0; i < lanes; i++) to[k * at->width + l + i] = lane[i][k];
+                for (int64_t i = 0; i < lanes; i++) to[k * group.width + l + i] = lane[i][k];
         }
     }
 }
@@ -174,6 +188,16 @@ static void finish_rows(const block *at, int64_t rows, int64_t columns, float *o
     }
 }
 
+/* A tile of a times a panel of b, in as many pieces as the panel's width asks for. */
+static void multiply_tile(const block *at, gm_panel tile, gm_panel panel, float *out) {
+    int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns), stride = at->product->columns;
+    gm_sweep sweep = {.N = 1, .I = 1, .J = at->a.depth, .x_j = tile.width, .y_j = panel.width};
+    const float *x = at->a.packed + tile.first * at->a.depth, *y = at->b.packed + panel.first * at->b.depth;
+    for (int64_t row = 0; row < tile.columns; row += most)
+        at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x + row, y,
+                                out + row * stride + panel.first, stride);
+}
+
 static void multiply_task(void *context, int64_t index) {
     const block *at = context;
     const gm_matrix_product *product = at->product;
@@ -182,22 +206,21 @@ static void multiply_task(void *context, int64_t index) {
     int64_t tile0 = a->groups * row_part / at->row_parts, tile1 = a->groups * (row_part + 1) / at->row_parts;
     int64_t panel0 = b->groups * column_part / at->column_parts;
     int64_t panel1 = b->groups * (column_part + 1) / at->column_parts;
-    int64_t from = panel0 * b->width, columns = min_of(b->lanes, panel1 * b->width) - from;
-    gm_sweep sweep = {.N = 1, .I = 1, .J = a->depth, .x_j = a->width, .y_j = b->width};
-    for (int64_t row = tile0 * a->width; row < min_of(a->lanes, tile1 * a->width); row += a->width) {
-        int64_t rows = min_of(a->width, a->lanes - row);
-        float *out = product->out + (at->row0 + row) * product->columns + at->column0 + from;
-        if (at->first && !product->add) begin_rows(at, rows, at->column0 + from, columns, out);
-        for (int64_t c = 0; c < columns; c += b->width)
-            at->kernels->outer_tile(rows, min_of(b->width, columns - c), &sweep, a->packed + row * a->depth,
-                                    b->packed + (from + c) * b->depth, out + c, product->columns);
-        if (at->last && product->epilogue) finish_rows(at, rows, columns, out);
+    int64_t from = group_at(b, panel0).first;
+    gm_panel widest = group_at(b, panel1 - 1);
+    int64_t columns = widest.first + widest.columns - from;
+    for (int64_t t = tile0; t < tile1; t++) {
+        gm_panel tile = group_at(a, t);
+        float *out = product->out + (at->row0 + tile.first) * product->columns + at->column0;
+        if (at->first && !product->add) begin_rows(at, tile.columns, at->column0 + from, columns, out + from);
+        for (int64_t p = panel0; p < panel1; p++) multiply_tile(at, tile, group_at(b, p), out);
+        if (at->last && product->epilogue) finish_rows(at, tile.columns, columns, out + from);
     }
 }
 
 static void run_block(block *at) {
-    at->a.groups = ceil_div(at->a.lanes, at->a.width);
-    at->b.groups = ceil_div(at->b.lanes, at->b.width);
+    at->a.groups = group_count(&at->a);
+    at->b.groups = group_count(&at->b);
     at->column_parts = ceil_div(at->b.groups, PANELS);
     at->row_parts = min_of(at->a.groups, ceil_div(TASKS, at->column_parts));
     at->column_parts = min_of(at->b.groups, max_of(at->column_parts, ceil_div(TASKS, at->row_parts)));
@@ -221,13 +244,13 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
     const gm_kernels *kernels = gm_kernels_for(precision);
     block at = {.product = product,
                 .kernels = kernels,
-                .a = {.lane_step = a->row, .depth_step = a->column, .width = kernels->tile.outer_rows},
-                .b = {.lane_step = b->column, .depth_step = b->row, .width = kernels->tile.outer_columns}};
+                .a = {.lane_step = a->row, .depth_step = a->column, .is_a = true},
+                .b = {.lane_step = b->column, .depth_step = b->row}};
     at.a.kernels = at.b.kernels = kernels;
     at.a.precision = at.b.precision = precision;
     int64_t each = values_each(&at.a), values = even_piece(product->depth, DEPTH * each, each);
     at.b.packed = workspace;
-    at.a.packed = workspace + values / each * min_of(COLUMNS, ceil_div(product->columns, at.b.width) * at.b.width);
+    at.a.packed = workspace + values / each * min_of(COLUMNS, ceil_div(product->columns, WIDEST) * WIDEST);
     for (at.column0 = 0; at.column0 < product->columns; at.column0 += COLUMNS)
         for (int64_t d = 0; d < product->depth; d += values)
             for (at.row0 = 0; at.row0 < product->rows; at.row0 += ROWS) {

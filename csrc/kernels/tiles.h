@@ -12,13 +12,33 @@
 enum { GM_MAX_TILE_ROWS = 16, GM_DOT_COLUMNS = 4 };
 
 typedef struct gm_tile_sizes {
-    int64_t vector;        /* floats in a vector */
-    int64_t panel;         /* channels in a packed panel */
-    int64_t rows;          /* most rows of a rows_tile */
-    int64_t dot_rows;      /* most rows of a dot_tile */
-    int64_t outer_rows;    /* most rows (broadcast side) of an outer_tile */
-    int64_t outer_columns; /* most columns (vector side) of an outer_tile */
+    int64_t vector;    /* floats in a vector */
+    int64_t panel;     /* most columns (vector side) of a rows_tile or outer_tile: two vectors or more */
+    int64_t rows;      /* most rows (broadcast side) of theirs, up to two vectors wide */
+    int64_t wide_rows; /* most rows of wider ones */
+    int64_t dot_rows;  /* most rows of a dot_tile */
 } gm_tile_sizes;
+
+static inline int64_t gm_tile_rows(const gm_tile_sizes *tile, int64_t columns) {
+    return columns > 2 * tile->vector ? tile->wide_rows : tile->rows;
+}
+
+/* Columns cut into panels: whole vectors, shared out so that none is thin. Only the last may hold more than its columns. */
+typedef struct gm_panel {
+    int64_t first, columns;
+    int64_t width; /* of its vectors */
+} gm_panel;
+
+static inline int64_t gm_panel_count(const gm_tile_sizes *tile, int64_t columns) {
+    return (columns + tile->panel - 1) / tile->panel;
+}
+
+static inline gm_panel gm_panel_at(const gm_tile_sizes *tile, int64_t columns, int64_t index) {
+    int64_t vectors = (columns + tile->vector - 1) / tile->vector, panels = gm_panel_count(tile, columns);
+    int64_t first = vectors * index / panels * tile->vector;
+    int64_t width = vectors * (index + 1) / panels * tile->vector - first;
+    return (gm_panel){first, columns - first < width ? columns - first : width, width};
+}
 
 /* One contiguous piece of a sum: `length` values from A at a + row * stride, against B from its row b on. */
 typedef struct gm_run {
@@ -32,19 +52,20 @@ typedef struct gm_sweep {
     int64_t y_n, y_i, y_j;
 } gm_sweep;
 
-#define GM_TILE_KERNELS(X)                                                                                                \
-    /* out[m, c] = leaky(bias[c] + sum over runs of a[m*a_stride + run.a + t] * panel[(run.b + t) * panel_width + c]),  \
-     * m < rows, c < columns; bias holds a whole panel or is NULL; leaky(v) = v < 0 ? slope*v : v. */ \
-    X(void, rows_tile,                                                                                                    \
-      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                  \
-       const float *panel, const float *bias, float slope, float *out, int64_t out_stride))                               \
-    /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS. */                                        \
-    X(void, dot_tile,                                                                                                     \
-      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                  \
-       const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                 \
-    /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                     \
-    X(void, outer_tile,                                                                                                   \
-      (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                  \
+#define GM_TILE_KERNELS(X)                                                                                                 \
+    /* out[m, c] = leaky(bias[c] + sum over runs of a[m*a_stride + run.a + t] * panel[(run.b + t) * width + c]),         \
+     * m < rows, c < columns; width: columns in whole vectors; bias holds as many, or is NULL;                             \
+     * leaky(v) = v < 0 ? slope*v : v. */ \
+    X(void, rows_tile,                                                                                                     \
+      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                   \
+       const float *panel, const float *bias, float slope, float *out, int64_t out_stride))                                \
+    /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS. */                                         \
+    X(void, dot_tile,                                                                                                      \
+      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                   \
+       const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                  \
+    /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                      \
+    X(void, outer_tile,                                                                                                    \
+      (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                   \
        int64_t out_stride))
 
 #endif

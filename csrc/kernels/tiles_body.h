@@ -1,18 +1,18 @@
-/* The register tiles. Included once per instruction set, after its simd_*.h and with TILE_ROWS defined.
+/* The register tiles. Included once per instruction set, after its simd_*.h and with TILE_ROWS and TILE_VECTORS defined.
  *
- * Every tile keeps its sums in registers: TILE_ROWS x 2 vectors, which the compiler can only do when both numbers are
- * constants, so each tile is an inlined template and a switch over its sizes. Each sum runs over its terms in one
- * order, whatever the size of the tile it stands in: a row's bits do not depend on its neighbours. */
+ * Every tile keeps its sums in registers: TILE_ROWS x 2 vectors, or, with TILE_VECTORS = 4, half as many rows of 3 or 4;
+ * which the compiler can only do when both numbers are constants, so each tile is an inlined template and a switch over
+ * its sizes. Each sum runs over its terms in one order, whatever the size of the tile it stands in: a row's bits do not
+ * depend on its neighbours. */
 
-enum { PANEL = 2 * VL, DOT_ROWS = TILE_ROWS / 2 };
+enum { PANEL = TILE_VECTORS * VL, WIDE_ROWS = TILE_ROWS / 2, DOT_ROWS = TILE_ROWS / 2 };
 
 static const gm_tile_sizes tile_sizes = {
     .vector = VL,
     .panel = PANEL,
     .rows = TILE_ROWS,
+    .wide_rows = WIDE_ROWS,
     .dot_rows = DOT_ROWS,
-    .outer_rows = TILE_ROWS,
-    .outer_columns = PANEL,
 };
 
 GM_INLINE vf leaky(vf x, vf slope) { return v_below_zero(x, v_mul(x, slope), x); }
@@ -21,13 +21,13 @@ GM_INLINE vf leaky(vf x, vf slope) { return v_below_zero(x, v_mul(x, slope), x);
 GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t runs, const gm_run *run, const float *a,
                              int64_t a_stride, const float *panel, const float *bias, float slope, float *out,
                              int64_t out_stride) {
-    vf sum[TILE_ROWS][2];
+    vf sum[TILE_ROWS][TILE_VECTORS];
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = bias ? v_load(bias + v * VL) : v_zero();
     for (const gm_run *end = run + runs; run < end; run++) {
-        const float *at = a + run->a, *b = panel + run->b * PANEL;
-        for (const float *stop = at + run->length; at < stop; at++, b += PANEL) {
-            vf right[2];
+        const float *at = a + run->a, *b = panel + run->b * V * VL;
+        for (const float *stop = at + run->length; at < stop; at++, b += V * VL) {
+            vf right[TILE_VECTORS];
             for (int v = 0; v < V; v++) right[v] = v_load(b + v * VL);
             for (int m = 0; m < M; m++) {
                 vf left = v_set1(at[m * a_stride]);
@@ -47,22 +47,29 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
     }
 }
 
-/* Calls template(M, ...) for M = rows; sizes above TILE_ROWS, which no caller asks for, are compiled as 1. */
-#define FIT(M) ((M) <= TILE_ROWS ? (M) : 1)
-#define EACH_ROW_COUNT(CASE)                                                                                           \
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+/* Calls a template with M = rows and V = vectors as constants. Sizes that no caller asks for are compiled as 1. */
+#define FIT(size, most) ((size) <= (most) ? (size) : 1)
+#define SIX_SIZES(CASE, V) CASE(1, V) CASE(2, V) CASE(3, V) CASE(4, V) CASE(5, V) CASE(6, V)
+#define SIX_MORE(CASE, V) CASE(7, V) CASE(8, V) CASE(9, V) CASE(10, V) CASE(11, V) CASE(12, V)
+#define EACH_NARROW_SIZE(CASE) SIX_SIZES(CASE, 1) SIX_MORE(CASE, 1) SIX_SIZES(CASE, 2) SIX_MORE(CASE, 2)
+#define EACH_WIDE_SIZE(CASE) SIX_SIZES(CASE, 3) SIX_SIZES(CASE, 4)
+#define CASE_OF(M, V) ((M)*8 + (V))
+#define VECTORS_OF(columns) (((columns) + VL - 1) / VL)
 
 static void rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,
                       const float *panel, const float *bias, float slope, float *out, int64_t out_stride) {
-#define ROWS_CASE(M)                                                                                                   \
-    case M:                                                                                                            \
-        if (columns > VL)                                                                                              \
-            rows_template(FIT(M), 2, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride);            \
-        else                                                                                                           \
-            rows_template(FIT(M), 1, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride);            \
+#define NARROW(M, V)                                                                                                   \
+    case CASE_OF(M, V):                                                                                                \
+        rows_template(FIT(M, TILE_ROWS), V, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride);     \
         break;
-    switch (rows) { EACH_ROW_COUNT(ROWS_CASE) }
-#undef ROWS_CASE
+#define WIDE(M, V)                                                                                                     \
+    case CASE_OF(M, V):                                                                                                \
+        rows_template(FIT(M, WIDE_ROWS), FIT(V, TILE_VECTORS), columns, runs, run, a, a_stride, panel, bias, slope,    \
+                      out, out_stride);                                                                                \
+        break;
+    switch (CASE_OF(rows, VECTORS_OF(columns))) { EACH_NARROW_SIZE(NARROW) EACH_WIDE_SIZE(WIDE) }
+#undef WIDE
+#undef NARROW
 }
 
 /* M rows times N columns, vectors along the sum; added up across the vector at the end. */
@@ -107,14 +114,14 @@ static void dot_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *
 /* M values of x times V vectors of y, summed over all places of the sweep; `part` floats in the last vector, VL: full. */
 GM_INLINE void outer_template(const int M, const int V, int64_t part, const gm_sweep *sweep, const float *x,
                               const float *y, float *out, int64_t out_stride) {
-    vf sum[TILE_ROWS][2];
+    vf sum[TILE_ROWS][TILE_VECTORS];
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = v_zero();
     for (int64_t n = 0; n < sweep->N; n++)
         for (int64_t i = 0; i < sweep->I; i++) {
             const float *left = x + n * sweep->x_n + i * sweep->x_i, *right = y + n * sweep->y_n + i * sweep->y_i;
             for (int64_t j = 0; j < sweep->J; j++, left += sweep->x_j, right += sweep->y_j) {
-                vf row[2];
+                vf row[TILE_VECTORS];
                 for (int v = 0; v < V - 1; v++) row[v] = v_load(right + v * VL);
                 row[V - 1] = part == VL ? v_load(right + (V - 1) * VL) : v_load_n(right + (V - 1) * VL, part);
                 for (int m = 0; m < M; m++) {
@@ -132,18 +139,28 @@ GM_INLINE void outer_template(const int M, const int V, int64_t part, const gm_s
 
 static void outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,
                        int64_t out_stride) {
-#define OUTER_CASE(M)                                                                                                  \
-    case M:                                                                                                            \
-        if (columns == PANEL)                                                                                          \
-            outer_template(FIT(M), 2, VL, sweep, x, y, out, out_stride);                                               \
-        else if (columns > VL)                                                                                         \
-            outer_template(FIT(M), 2, columns - VL, sweep, x, y, out, out_stride);                                     \
-        else                                                                                                           \
-            outer_template(FIT(M), 1, columns, sweep, x, y, out, out_stride);                                          \
+    int64_t vectors = VECTORS_OF(columns), part = columns - (vectors - 1) * VL;
+#define OUTER(M, V)                                                                                                    \
+    if (part == VL)                                                                                                    \
+        outer_template(M, V, VL, sweep, x, y, out, out_stride);                                                        \
+    else                                                                                                               \
+        outer_template(M, V, part, sweep, x, y, out, out_stride);
+#define NARROW(M, V)                                                                                                   \
+    case CASE_OF(M, V):                                                                                                \
+        OUTER(FIT(M, TILE_ROWS), V)                                                                                    \
         break;
-    switch (rows) { EACH_ROW_COUNT(OUTER_CASE) }
-#undef OUTER_CASE
+#define WIDE(M, V)                                                                                                     \
+    case CASE_OF(M, V): OUTER(FIT(M, WIDE_ROWS), FIT(V, TILE_VECTORS)) break;
+    switch (CASE_OF(rows, vectors)) { EACH_NARROW_SIZE(NARROW) EACH_WIDE_SIZE(WIDE) }
+#undef WIDE
+#undef NARROW
+#undef OUTER
 }
 
-#undef EACH_ROW_COUNT
+#undef VECTORS_OF
+#undef CASE_OF
+#undef EACH_WIDE_SIZE
+#undef EACH_NARROW_SIZE
+#undef SIX_MORE
+#undef SIX_SIZES
 #undef FIT

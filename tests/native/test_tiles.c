@@ -40,16 +40,17 @@ static void check_gathered(const char *name, float got, const gm_run run[RUNS], 
 static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
     gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = (uint64_t)extra};
     gm_run run[RUNS];
-    int64_t a_row = make_runs(run, k->tile.vector, extra), panel = k->tile.panel, out_stride = columns + 3;
+    int64_t a_row = make_runs(run, k->tile.vector, extra),
+            width = (columns + k->tile.vector - 1) / k->tile.vector * k->tile.vector, out_stride = columns + 3;
     check_buffer a = check_normal((rows - 1) * (a_row + 5) + a_row, &random);
-    check_buffer b = check_normal(runs_depth(run) * panel, &random), bias = check_normal(panel, &random);
+    check_buffer b = check_normal(runs_depth(run) * width, &random), bias = check_normal(width, &random);
     check_buffer out = check_floats((rows - 1) * out_stride + columns), untouched = check_copy(&out);
     k->rows_tile(rows, columns, RUNS, run, a.values, a_row + 5, b.values, with_bias ? bias.values : NULL, slope,
                  out.values, out_stride);
     for (int64_t i = 0; i < out.count; i++) {
         int64_t m = i / out_stride, c = i % out_stride;
         if (c < columns)
-            check_gathered("rows_tile", out.values[i], run, a.values + m * (a_row + 5), b.values + c, panel,
+            check_gathered("rows_tile", out.values[i], run, a.values + m * (a_row + 5), b.values + c, width,
                            with_bias ? bias.values + c : NULL, slope, i);
         else
             CHECK(memcmp(out.values + i, untouched.values + i, sizeof(float)) == 0, "wrote between rows, at %d",
@@ -61,8 +62,8 @@ static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_
 
 static void try_rows_tile(void) {
     EACH_VARIANT(k)
-    for (int64_t rows = 1; rows <= k->tile.rows; rows++)
-        for (int64_t columns = 1; columns <= k->tile.panel; columns++)
+    for (int64_t columns = 1; columns <= k->tile.panel; columns++)
+        for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++)
             for (int64_t extra = 0; extra <= 97; extra += 97)
                 rows_case(k, rows, columns, extra, (rows + columns) % 2, columns % 3 ? 0.3f : 1.0f);
 }
@@ -118,8 +119,8 @@ static void outer_case(const gm_kernels *k, int64_t rows, int64_t columns, gm_sw
 
 static void try_outer_tile(void) {
     EACH_VARIANT(k)
-    for (int64_t rows = 1; rows <= k->tile.outer_rows; rows++)
-        for (int64_t columns = 1; columns <= k->tile.outer_columns; columns++) {
+    for (int64_t columns = 1; columns <= k->tile.panel; columns++)
+        for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++) {
             outer_case(k, rows, columns, (gm_sweep){.N = 1, .I = 1, .J = 1});
             outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5});
         }
