@@ -38,7 +38,8 @@ def cpu_info() -> dict[str, Any]:
     """What computes here.
 
     cpu: the processor's name; isa: the instruction set of the kernels in use; isa_available: those that could be, which
-    GENMODELS_ISA chooses from; isa_machine: the best the processor has; threads; compiler.
+    GENMODELS_ISA chooses from; isa_machine: the best the processor has; bf16: the processor multiplies bfloat16 in
+    "blocks" (AMX), in "pairs" (AVX-512), or not at all ("none"); threads; compiler.
     """
     return {"cpu": _processor_name(), **_core.cpu_info()}
 

@@ -32,7 +32,7 @@ class Classifier(CoreModel):
         input_shape: (H, W, C).
         num_classes: labels are 0..num_classes-1; at least 2.
         optimizer: an object of `genmodels.optimizers`; Adam(1e-3) unless given.
-        precision: of the operands of products, "float32" or "bf16": see `Network`.
+        precision: of the operands of products, "float32", "bf16" or "high": see `Network`.
         seed: of weights and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
     Raises ValueError for values out of bounds and a network that does not fit, TypeError for wrong kinds of values,

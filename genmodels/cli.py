@@ -42,7 +42,10 @@ _SWEEP_DEFAULTS = {
 }
 
 # What `info` calls the entries of `cpu_info`.
-_CPU_ROWS = {"isa": "kernels chosen", "isa_available": "kernels available", "isa_machine": "best for this CPU"}
+_CPU_ROWS = {
+    **{"isa": "kernels chosen", "isa_available": "kernels available", "isa_machine": "best for this CPU"},
+    "bf16": "bfloat16 products",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

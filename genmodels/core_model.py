@@ -25,7 +25,7 @@ class CoreModel(Model):
     Attributes:
         input_shape: (H, W, C), without label channels.
         num_classes: labels are 0..num_classes-1; 0 for a model without labels.
-        precision: of the operands of products, "float32" or "bf16": see `Network`.
+        precision: of the operands of products, "float32", "bf16" or "high": see `Network`.
     """
 
     _layer_lists: ClassVar[Mapping[str, str]] = {}  # argument that is a list of layers -> the network made of it

@@ -61,7 +61,7 @@ class GAN(LatentModel):
         mixed_batches: the N real and N generated images go through the discriminator in one pass instead of two.
         ema: decay of an exponential moving average of the generator's weights, which begins at the initial ones and is
             what `sample` and `generate` use; 0..1, 0: none.
-        precision: of the operands of products, "float32" or "bf16": see `Network`.
+        precision: of the operands of products, "float32", "bf16" or "high": see `Network`.
         seed: of weights, noise and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
     Raises ValueError for values out of bounds and networks that do not fit, TypeError for wrong kinds of values,

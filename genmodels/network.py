@@ -18,7 +18,7 @@ from .layers import MAX_RANK, Layer
 
 __all__ = ["Network"]
 
-PRECISIONS = ("float32", "bf16")
+PRECISIONS = ("float32", "bf16", "high")
 
 _HEAD = ("layer", "output shape", "parameters")
 
@@ -43,9 +43,12 @@ class Network:
         layers: objects of `genmodels.layers`, in the order of the data's way; none at all is the identity.
         input_shape: shape of one sample, without the batch axis: (H, W, C) of an image.
         seed: of the initial weights and dropout masks, 0..2^64-1. The same seed gives the same bits.
-        precision: of the operands of dense layers, convolutions and LSTMs: "float32", or "bf16", which rounds them to
-            bfloat16 (8 bits of mantissa; Kalamkar et al. 2019) on their way into each product, forward and backward.
-            Sums, weights, gradients and all other layers are float32 in both.
+        precision: of the operands of dense layers, convolutions and LSTMs: "float32"; "bf16", which rounds them to
+            bfloat16 (8 bits of mantissa; Kalamkar et al. 2019) on their way into each product, forward and backward;
+            or "high", which makes each of two values of bfloat16 and each product of three of theirs (Henry, Tang and
+            Heinecke 2019), where the processor multiplies blocks of them (AMX: `cpu_info`), to within about 3e-6 of
+            the sum of the terms' sizes, and is "float32" elsewhere. Sums, weights, gradients and all other layers are
+            float32 in all three.
         stream: tells networks apart that share a seed, 0..2^32-1.
 
     Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,
@@ -86,7 +89,7 @@ class Network:
 
     @property
     def precision(self) -> str:
-        """Of the operands of products: "float32" or "bf16"."""
+        """Of the operands of products: "float32", "bf16" or "high"."""
         return self._precision
 
     @property

@@ -44,7 +44,7 @@ class VAE(LatentModel):
         beta: weight of the KL term, >= 0 (Higgins et al. 2017).
         num_classes: with classes, labels 0..num_classes-1 join as one-hot channels after the image's, and after z.
         optimizer: an object of `genmodels.optimizers`.
-        precision: of the operands of products, "float32" or "bf16": see `Network`.
+        precision: of the operands of products, "float32", "bf16" or "high": see `Network`.
         seed: of weights, noise and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
     Raises ValueError for values out of bounds and networks that do not fit, TypeError for wrong kinds of values,

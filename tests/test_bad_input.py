@@ -244,7 +244,7 @@ def test_a_batch_too_large_for_memory_leaves_the_network():
         ({"reconstruction": "l1"}, ValueError, "must be one of 'bce', 'mse'"),
         ({"reconstruction": None}, TypeError, "reconstruction must be a str"),
         ({"reduction": "none"}, ValueError, "must be one of 'sum', 'mean'"),
-        ({"precision": "float16"}, ValueError, "must be one of 'float32', 'bf16'"),
+        ({"precision": "float16"}, ValueError, "must be one of 'float32', 'bf16', 'high'"),
         ({"optimizer": "adam"}, TypeError, "optimizer must be one of genmodels.optimizers"),
         ({"seed": -1}, ValueError, "seed is -1"),
         ({"input_shape": (8, 8)}, ValueError, r"input_shape is \(8, 8\), must have 3 axes"),

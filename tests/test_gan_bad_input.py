@@ -85,7 +85,7 @@ def refuses(gan, error, words, call, *arguments, **named):
         ({"ema": -0.5}, ValueError, r"ema is -0\.5"),
         ({"ema": "0.5"}, TypeError, "ema must be a number"),
         ({"mixed_batches": 1}, TypeError, "mixed_batches must be True or False, not 1"),
-        ({"precision": "float16"}, ValueError, "must be one of 'float32', 'bf16'"),
+        ({"precision": "float16"}, ValueError, "must be one of 'float32', 'bf16', 'high'"),
         ({"seed": -1}, ValueError, "seed is -1"),
         ({"latent_dim": 0}, ValueError, "latent_dim is 0, must be at least 1"),
         ({"latent_dim": 2**39}, OverflowError, "generator: "),

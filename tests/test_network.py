@@ -390,6 +390,7 @@ def test_threads_and_cpu_info(threads):
     assert info["threads"] == 3
     assert info["isa"] in info["isa_available"]
     assert "portable" in info["isa_available"]
+    assert info["bf16"] in ("none", "pairs", "blocks")
     assert info["compiler"]
 
 

@@ -10,7 +10,7 @@ typedef enum gm_isa { GM_ISA_PORTABLE, GM_ISA_AVX2, GM_ISA_AVX512, GM_ISA_AMX, G
 /* The best the machine has. */
 gm_isa gm_cpu_isa(void);
 
-/* Whether AVX-512 has products of bfloat16 here. */
+/* Whether AVX-512, where it is the best or AMX is, has products of bfloat16. */
 bool gm_cpu_has_bf16(void);
 
 /* "portable", "avx2", "avx512", "amx", "neon". */

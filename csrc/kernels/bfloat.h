@@ -1,17 +1,30 @@
 /* Rounding to bfloat16: the sign, the exponent and the first seven bits behind the point of a float, to nearest and of
  * two as near to the even one; a NaN stays one. Two such values make a pair, one 32-bit word, the first in its lower half.
- * Arrays of pairs go by the type float, whose size they have; as numbers they mean nothing. */
+ * Arrays of pairs go by the type float, whose size they have; as numbers they mean nothing.
+ *
+ * A float is also two of bfloat16, high + low, to within 2^-16 of it: its high part is the float rounded, but the greatest
+ * finite value in the place of infinity; its low part is what is left, rounded, but cut off where the high part was
+ * changed, so that both together do not exceed the float; none is left of an infinity or a NaN. */
 #ifndef GM_KERNELS_BFLOAT_H
 #define GM_KERNELS_BFLOAT_H
 
 #include <stdint.h>
 
+typedef enum gm_bf16_part { GM_BF16_ROUNDED, GM_BF16_HIGH, GM_BF16_LOW } gm_bf16_part;
+
+/* A product of two operands in pairs is the sum of `count` products of parts of theirs. */
+enum { GM_BF16_MOST_TERMS = 3 };
+typedef struct gm_bf16_terms {
+    int64_t count;
+    gm_bf16_part left[GM_BF16_MOST_TERMS], right[GM_BF16_MOST_TERMS];
+} gm_bf16_terms;
+
 #define GM_BFLOAT_KERNELS(X)                                                                                           \
     /* out[i] = x[i], rounded, as a float. */                                                                          \
     X(void, bf16_round, (int64_t n, const float *x, float *out))                                                       \
-    /* out[i] = the pair of x[i] and y[i]; y NULL: of zeros. */                                                        \
-    X(void, bf16_pair, (int64_t n, const float *x, const float *y, float *out))                                        \
-    /* out[i] = the pair of x[2i] and x[2i + 1], for ceil(n / 2) of them; behind the last of an odd n comes a zero. */ \
-    X(void, bf16_pair_neighbours, (int64_t n, const float *x, float *out))
+    /* out[i] = the pair of this part of x[i] and of y[i]; y NULL: of zeros. */                                        \
+    X(void, bf16_pair, (gm_bf16_part part, int64_t n, const float *x, const float *y, float *out))                     \
+    /* out[i] = that of x[2i] and x[2i + 1], for ceil(n / 2) of them; behind the last of an odd n comes a zero. */     \
+    X(void, bf16_pair_neighbours, (gm_bf16_part part, int64_t n, const float *x, float *out))
 
 #endif

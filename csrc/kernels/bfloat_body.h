@@ -1,4 +1,5 @@
 /* Rounding to bfloat16, in loops that compilers turn into vectors. Included once per instruction set. */
+#include <stdbool.h>
 #include <string.h>
 
 /* The float's bits with zeros in the lower half. */
@@ -15,20 +16,58 @@ GM_INLINE float float_of_bits(uint32_t bits) {
     return value;
 }
 
-GM_INLINE float pair_of(float first, float second) { return float_of_bits(bf16_bits(first) >> 16 | bf16_bits(second)); }
+/* The part's, likewise. */
+GM_INLINE uint32_t part_bits(const gm_bf16_part part, float value) {
+    const uint32_t sign = 0x80000000u, infinity = 0x7F800000u, greatest = 0x7F7F0000u;
+    uint32_t bits, rounded = bf16_bits(value);
+    if (part == GM_BF16_ROUNDED) return rounded;
+    memcpy(&bits, &value, sizeof bits);
+    bool finite = (bits & ~sign) < infinity, beyond = finite && (rounded & ~sign) == infinity;
+    uint32_t high = beyond ? (bits & sign) | greatest : rounded;
+    if (part == GM_BF16_HIGH) return high;
+    float left = value - float_of_bits(high);
+    memcpy(&bits, &left, sizeof bits);
+    return beyond ? bits & 0xFFFF0000u : finite ? bf16_bits(left) : 0;
+}
+
+GM_INLINE float pair_of(const gm_bf16_part part, float first, float second) {
+    return float_of_bits(part_bits(part, first) >> 16 | part_bits(part, second));
+}
+
+/* Calls a template with the part as a constant. */
+#define EACH_PART(CALL)                                                                                                \
+    switch (part) {                                                                                                    \
+    case GM_BF16_ROUNDED: CALL(GM_BF16_ROUNDED); break;                                                                \
+    case GM_BF16_HIGH: CALL(GM_BF16_HIGH); break;                                                                      \
+    case GM_BF16_LOW: CALL(GM_BF16_LOW); break;                                                                        \
+    }
 
 static void bf16_round(int64_t n, const float *x, float *out) {
     for (int64_t i = 0; i < n; i++) out[i] = float_of_bits(bf16_bits(x[i]));
 }
 
-static void bf16_pair(int64_t n, const float *x, const float *y, float *out) {
+GM_INLINE void rounded_pairs(const gm_bf16_part part, int64_t n, const float *x, const float *y, float *out) {
     if (y)
-        for (int64_t i = 0; i < n; i++) out[i] = pair_of(x[i], y[i]);
+        for (int64_t i = 0; i < n; i++) out[i] = pair_of(part, x[i], y[i]);
     else
-        for (int64_t i = 0; i < n; i++) out[i] = pair_of(x[i], 0.0f);
+        for (int64_t i = 0; i < n; i++) out[i] = pair_of(part, x[i], 0.0f);
 }
 
-static void bf16_pair_neighbours(int64_t n, const float *x, float *out) {
-    for (int64_t i = 0; i < n / 2; i++) out[i] = pair_of(x[2 * i], x[2 * i + 1]);
-    if (n % 2) out[n / 2] = pair_of(x[n - 1], 0.0f);
+static void bf16_pair(gm_bf16_part part, int64_t n, const float *x, const float *y, float *out){
+#define PAIR(PART) rounded_pairs(PART, n, x, y, out)
+    EACH_PART(PAIR)
+#undef PAIR
 }
+
+GM_INLINE void rounded_neighbours(const gm_bf16_part part, int64_t n, const float *x, float *out) {
+    for (int64_t i = 0; i < n / 2; i++) out[i] = pair_of(part, x[2 * i], x[2 * i + 1]);
+    if (n % 2) out[n / 2] = pair_of(part, x[n - 1], 0.0f);
+}
+
+static void bf16_pair_neighbours(gm_bf16_part part, int64_t n, const float *x, float *out) {
+#define NEIGHBOURS(PART) rounded_neighbours(PART, n, x, out)
+    EACH_PART(NEIGHBOURS)
+#undef NEIGHBOURS
+}
+
+#undef EACH_PART

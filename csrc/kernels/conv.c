@@ -4,9 +4,9 @@
  *   conv_winograd.c   a kernel of twice the stride, on maps where fewer products pay for the transforms
  *   conv_gather.c     any other, forward and input gradient
  *   conv_weights.c    any other, gradient of the weights
- *   conv_bf16.c       of operands still to be rounded: rounds them, and comes back here with the convolution left
+ *   conv_bf16.c       of operands still to be made of bfloat16: does that, and comes back here with the convolution left
  *
- * Products of matrices round their operands themselves, while they pack them. */
+ * Products of matrices make their operands themselves, while they pack them. */
 #include "kernels/conv.h"
 
 #include <stdbool.h>
@@ -18,9 +18,10 @@
 #include "kernels/conv_gather.h"
 #include "kernels/conv_winograd.h"
 #include "kernels/matrix.h"
+#include "kernels/table.h"
 #include "kernels/tiles.h"
 
-typedef enum form { MATRIX, ROUNDED, WINOGRAD, ANY } form;
+typedef enum form { MATRIX, BFLOAT, WINOGRAD, ANY } form;
 
 static int64_t depth_of(const gm_conv *g) { return g->R * g->S * g->C; }
 
@@ -35,7 +36,7 @@ static bool is_matrix(const gm_conv *g) {
 static form form_of(const gm_conv *g) {
     if (g->precision == GM_BF16_PAIRS) return ANY;
     if (is_matrix(g)) return MATRIX;
-    if (g->precision == GM_BF16) return ROUNDED;
+    if (g->precision == GM_BF16 || gm_kernels_terms(g->precision)) return BFLOAT;
     return gm_conv_winograd_pays(g) ? WINOGRAD : ANY;
 }
 
@@ -101,7 +102,7 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
                      float *workspace) {
     switch (form_of(g)) {
     case MATRIX: matrix_forward(g, N, x, w, y, epilogue, workspace); break;
-    case ROUNDED: gm_conv_bf16_forward(g, N, x, w, y, epilogue, workspace); break;
+    case BFLOAT: gm_conv_bf16_forward(g, N, x, w, y, epilogue, workspace); break;
     case WINOGRAD: gm_conv_winograd_forward(g, N, x, w, y, epilogue, workspace); break;
     case ANY: gm_conv_gather_forward(g, N, x, w, y, epilogue, workspace); break;
     }
@@ -111,7 +112,7 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
                            const gm_epilogue *epilogue, float *workspace) {
     switch (form_of(g)) {
     case MATRIX: matrix_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
-    case ROUNDED: gm_conv_bf16_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
+    case BFLOAT: gm_conv_bf16_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     case WINOGRAD: gm_conv_winograd_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     case ANY: gm_conv_gather_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     }
@@ -124,7 +125,7 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
     if (!add && adds_only) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
     switch (form) {
     case MATRIX: matrix_backward_weights(g, N, x, dy, add, dw, workspace); break;
-    case ROUNDED: gm_conv_bf16_backward_weights(g, N, x, dy, add, dw, workspace); break;
+    case BFLOAT: gm_conv_bf16_backward_weights(g, N, x, dy, add, dw, workspace); break;
     case WINOGRAD: gm_conv_winograd_backward_weights(g, N, x, dy, dw, workspace); break;
     case ANY: gm_conv_sweep_weights(g, N, x, dy, dw, workspace); break;
     }
@@ -133,7 +134,7 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
 int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
     switch (form_of(g)) {
     case MATRIX: return matrix_workspace(g);
-    case ROUNDED: return gm_conv_bf16_workspace(g, N);
+    case BFLOAT: return gm_conv_bf16_workspace(g, N);
     case WINOGRAD: return gm_conv_winograd_workspace(g);
     case ANY: break;
     }

@@ -1,10 +1,11 @@
-/* Convolutions of operands rounded to bfloat16, made of those of other operands.
+/* Convolutions of operands made of bfloat16, by those of other operands.
  *
  * Where an instruction multiplies pairs, neighbours along what is summed over become pairs first: channels of the input
  * forward, channels of the map in the input gradient, and, since the weights' gradient sums over places, the same place
  * of two images there. A pair is as large as a float, so what is left is the same convolution with half the channels, or
- * half the images, for the tiles that take pairs. Elsewhere, and where a single channel would leave half of each pair
- * empty, the rounded values stay floats, and what is left is the convolution as it was. */
+ * half the images, for the tiles that take pairs; or as many of them for each term, where a product is the sum of several.
+ * Elsewhere, and where a single channel would leave half of each pair empty, the values stay floats, rounded or as they
+ * are, and what is left is the convolution as it was. */
 #include "kernels/conv_bf16.h"
 
 #include <stdbool.h>
@@ -16,59 +17,70 @@
 
 enum { PIECE = 8192, LINE = 16 /* floats in a cache line */ };
 
-static bool in_pairs(int64_t summed) { return summed > 1 && gm_kernels_for(GM_BF16_PAIRS); }
-
 static int64_t pairs_of(int64_t n) { return ceil_div(n, 2); }
 
 /* ---- Operands ---- */
 
-/* An array (groups, rows, n), rounded: as it is, or with neighbours along n or along the rows in pairs. */
-typedef enum direction { ALONE, ALONG, ACROSS } direction;
+/* An array (groups, rows, n): as it is or rounded, or with neighbours along n or along the rows in pairs, once for each
+ * term: (groups, rows, terms, pairs) or (groups, terms, pairs, n). */
+typedef enum direction { AS_IT_IS, ROUNDED, ALONG, ACROSS } direction;
 typedef struct operand {
     const float *from;
-    direction pairs;
+    direction made;
     int64_t groups, rows, n;
+    int64_t terms;
+    const gm_bf16_part *parts; /* of the terms */
     float *to;
 } operand;
 
-/* Of the array made, rows of as many floats or pairs. */
-static int64_t made_rows(const operand *o) { return o->groups * (o->pairs == ACROSS ? pairs_of(o->rows) : o->rows); }
-static int64_t made_n(const operand *o) { return o->pairs == ALONG ? pairs_of(o->n) : o->n; }
+/* Rows in pairs, or alone. */
+static int64_t paired_rows(const operand *o) { return o->made == ACROSS ? pairs_of(o->rows) : o->rows; }
+
+/* Floats or pairs of a row's term. */
+static int64_t made_n(const operand *o) { return o->made == ALONG ? pairs_of(o->n) : o->n; }
 
 /* Cache lines of their own. */
-static int64_t made_floats(const operand *o) { return ceil_div(made_rows(o) * made_n(o), LINE) * LINE; }
+static int64_t made_floats(const operand *o) {
+    if (o->made == AS_IT_IS) return 0;
+    return ceil_div(o->groups * o->terms * paired_rows(o) * made_n(o), LINE) * LINE;
+}
 
 /* Rows without an empty half at their ends are as good as one. */
 static operand joined(operand o) {
-    if (o.pairs != ACROSS && (o.pairs == ALONE || o.n % 2 == 0)) {
+    if (o.made == ROUNDED || (o.made == ALONG && o.terms == 1 && o.n % 2 == 0)) {
         o.n *= o.groups * o.rows;
         o.groups = o.rows = 1;
     }
     return o;
 }
 
-/* Number `index` of the pieces of the rows made. */
-static void round_task(void *context, int64_t index) {
+/* Number `index` of the pieces of the rows made, term after term. */
+static void make_task(void *context, int64_t index) {
     const operand *o = context;
     const gm_kernels *kernels = gm_kernels_active();
-    int64_t pieces = ceil_div(o->n, PIECE), row = index / pieces, at = index % pieces * PIECE;
-    int64_t n = min_of(PIECE, o->n - at), half = pairs_of(o->rows);
-    if (o->pairs == ACROSS) {
-        int64_t first = row % half * 2;
-        const float *from = o->from + (row / half * o->rows + first) * o->n + at;
-        kernels->bf16_pair(n, from, first + 1 < o->rows ? from + o->n : NULL, o->to + row * o->n + at);
-    } else if (o->pairs == ALONG) {
-        kernels->bf16_pair_neighbours(n, o->from + row * o->n + at, o->to + row * made_n(o) + at / 2);
-    } else {
-        kernels->bf16_round(n, o->from + row * o->n + at, o->to + row * o->n + at);
+    int64_t pieces = ceil_div(o->n, PIECE), rows = paired_rows(o);
+    int64_t at = index % pieces * PIECE, row = index / pieces % rows, term = index / pieces / rows % o->terms;
+    int64_t group = index / pieces / rows / o->terms, n = min_of(PIECE, o->n - at);
+    if (o->made == ACROSS) {
+        const float *from = o->from + (group * o->rows + 2 * row) * o->n + at;
+        const float *next = 2 * row + 1 < o->rows ? from + o->n : NULL;
+        kernels->bf16_pair(o->parts[term], n, from, next, o->to + ((group * o->terms + term) * rows + row) * o->n + at);
+        return;
     }
+    const float *from = o->from + (group * rows + row) * o->n + at;
+    float *to = o->to + ((group * rows + row) * o->terms + term) * made_n(o);
+    if (o->made == ALONG)
+        kernels->bf16_pair_neighbours(o->parts[term], n, from, to + at / 2);
+    else
+        kernels->bf16_round(n, from, to + at);
 }
 
 static const float *make(operand o, const float *from, float *to) {
+    if (o.made == AS_IT_IS) return from;
     o = joined(o);
     o.from = from;
     o.to = to;
-    gm_parallel_for(made_rows(&o) * ceil_div(o.n, PIECE), round_task, &o);
+    gm_parallel_for(o.groups * o.terms * paired_rows(&o) * ceil_div(o.n, PIECE), make_task, &o);
     return to;
 }
 
@@ -81,34 +93,43 @@ typedef struct plan {
     int64_t N;
 } plan;
 
-static void set_precision(plan *of, bool pairs) { of->g.precision = pairs ? GM_BF16_PAIRS : GM_FLOAT32; }
+/* With both operands alone, or, where `summed` neighbours are worth it, in pairs along these directions; returns the
+ * terms of the product then, 0 otherwise. */
+static int64_t choose(plan *of, int64_t summed, direction left, direction right) {
+    const gm_bf16_terms *terms = summed > 1 ? gm_kernels_terms(of->g.precision) : NULL;
+    direction alone = of->g.precision == GM_HIGH ? AS_IT_IS : ROUNDED;
+    of->left.made = terms ? left : alone;
+    of->right.made = terms ? right : alone;
+    of->left.terms = of->right.terms = terms ? terms->count : 1;
+    if (terms) of->left.parts = terms->left, of->right.parts = terms->right;
+    of->g.precision = terms ? GM_BF16_PAIRS : GM_FLOAT32;
+    return terms ? terms->count : 0;
+}
 
 static plan plan_forward(const gm_conv *g, int64_t N) {
-    bool pairs = in_pairs(g->C);
     plan p = {.g = *g, .N = N};
-    p.left = (operand){.pairs = pairs ? ALONG : ALONE, .groups = 1, .rows = N * g->H * g->W, .n = g->C};
-    p.right = (operand){.pairs = pairs ? ACROSS : ALONE, .groups = g->R * g->S, .rows = g->C, .n = g->K};
-    set_precision(&p, pairs);
-    if (pairs) p.g.C = pairs_of(g->C);
+    p.left = (operand){.groups = 1, .rows = N * g->H * g->W, .n = g->C};
+    p.right = (operand){.groups = g->R * g->S, .rows = g->C, .n = g->K};
+    int64_t terms = choose(&p, g->C, ALONG, ACROSS);
+    if (terms) p.g.C = terms * pairs_of(g->C);
     return p;
 }
 
 static plan plan_backward_data(const gm_conv *g, int64_t N) {
-    bool pairs = in_pairs(g->K);
     plan p = {.g = *g, .N = N};
-    p.left = (operand){.pairs = pairs ? ALONG : ALONE, .groups = 1, .rows = N * g->P * g->Q, .n = g->K};
-    p.right = (operand){.pairs = p.left.pairs, .groups = 1, .rows = g->R * g->S * g->C, .n = g->K};
-    set_precision(&p, pairs);
-    if (pairs) p.g.K = pairs_of(g->K);
+    p.left = (operand){.groups = 1, .rows = N * g->P * g->Q, .n = g->K};
+    p.right = (operand){.groups = 1, .rows = g->R * g->S * g->C, .n = g->K};
+    int64_t terms = choose(&p, g->K, ALONG, ALONG);
+    if (terms) p.g.K = terms * pairs_of(g->K);
     return p;
 }
 
 static plan plan_backward_weights(const gm_conv *g, int64_t N) {
-    bool pairs = in_pairs(N);
-    plan p = {.g = *g, .N = pairs ? pairs_of(N) : N};
-    p.left = (operand){.pairs = pairs ? ACROSS : ALONE, .groups = 1, .rows = N, .n = g->H * g->W * g->C};
-    p.right = (operand){.pairs = p.left.pairs, .groups = 1, .rows = N, .n = g->P * g->Q * g->K};
-    set_precision(&p, pairs);
+    plan p = {.g = *g, .N = N};
+    p.left = (operand){.groups = 1, .rows = N, .n = g->H * g->W * g->C};
+    p.right = (operand){.groups = 1, .rows = N, .n = g->P * g->Q * g->K};
+    int64_t terms = choose(&p, N, ACROSS, ACROSS);
+    if (terms) p.N = terms * pairs_of(N);
     return p;
 }
 

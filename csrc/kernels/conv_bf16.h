@@ -1,10 +1,10 @@
-/* The products of conv.h of operands rounded to bfloat16. */
+/* The products of conv.h of operands made of bfloat16. */
 #ifndef GM_KERNELS_CONV_BF16_H
 #define GM_KERNELS_CONV_BF16_H
 
 #include "kernels/conv.h"
 
-/* As in conv.h, for geometries of precision GM_BF16; but the workspace grows with the batch. */
+/* As in conv.h, for geometries of precision GM_BF16 or GM_HIGH; but the workspace grows with the batch. */
 int64_t gm_conv_bf16_workspace(const gm_conv *g, int64_t N);
 void gm_conv_bf16_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
                           const gm_epilogue *epilogue, float *workspace);

@@ -1,5 +1,5 @@
 /* One source file an instruction set; each lays its kernels over a table, or says false where it is not built.
- * A new set (AMX) is a simd_*.h, an isa_*.c and a line in table.c. */
+ * A new set is a simd_*.h, an isa_*.c and a line in table.c. */
 #ifndef GM_KERNELS_ISA_H
 #define GM_KERNELS_ISA_H
 
@@ -12,7 +12,11 @@ bool gm_kernels_overlay_avx2(gm_kernels *table);
 bool gm_kernels_overlay_avx512(gm_kernels *table);
 bool gm_kernels_overlay_neon(gm_kernels *table);
 
-/* The register tiles alone, over pairs of bfloat16. */
+/* The register tiles alone, over pairs of bfloat16; false too where the machine has no such instruction. */
 bool gm_kernels_overlay_avx512_bf16(gm_kernels *table);
+bool gm_kernels_overlay_amx(gm_kernels *table);
+
+/* What these do, without their instructions: of the build `emulated` alone, in which every set has it. */
+bool gm_kernels_overlay_emulated(gm_kernels *table);
 
 #endif

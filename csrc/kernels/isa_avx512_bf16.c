@@ -33,6 +33,7 @@ enum { TILE_ROWS = 12, TILE_VECTORS = 4 }; /* as in isa_avx512.c */
 #endif
 
 bool gm_kernels_overlay_avx512_bf16(gm_kernels *table) {
+    if (!gm_cpu_has_bf16()) return false;
     table->tile = tile_sizes;
 #define GM_ASSIGN(type, name, parameters) table->name = name;
     GM_TILE_KERNELS(GM_ASSIGN)

@@ -18,6 +18,7 @@
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
 #include "kernels/table.h"
+#include "kernels/turn.h"
 
 enum {
     DEPTH = 512,    /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
@@ -30,13 +31,16 @@ enum {
 
 /* Part of a matrix, and where it is packed: groups of lanes (rows of a: tiles, columns of b: panels), each group contiguous
  * with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16 are
- * rounded on the way, and where an instruction multiplies pairs, two values along the depth become one. */
+ * rounded on the way; where an instruction multiplies pairs, two values along the depth become one, and the depth is gone
+ * through once for each term of the product. */
 typedef struct side {
     const gm_kernels *kernels;
-    gm_precision precision; /* of what is packed; GM_BF16: rounded floats */
+    bool rounded;              /* floats are */
+    int64_t terms;             /* of pairs; 0: floats */
+    const gm_bf16_part *parts; /* of the terms */
     const float *from;
     int64_t lanes, values;         /* of this part */
-    int64_t depth;                 /* values, or pairs of them */
+    int64_t depth;                 /* values, or pairs of them for each term */
     int64_t lane_step, depth_step; /* in `from` */
     bool is_a;                     /* groups are tiles, all of one width; else panels */
     int64_t groups;
@@ -54,7 +58,10 @@ typedef struct block {
 
 /* ---- Packing ---- */
 
-static int64_t values_each(const side *at) { return at->precision == GM_BF16_PAIRS ? 2 : 1; }
+static int64_t values_each(const side *at) { return at->terms ? 2 : 1; }
+
+/* The part of the depth that a term, or all of it, takes. */
+static int64_t term_depth(const side *at) { return ceil_div(at->values, values_each(at)); }
 
 static int64_t group_count(const side *at) {
     const gm_tile_sizes *tile = &at->kernels->tile;
@@ -73,80 +80,61 @@ enum { ROWS_A_TASK = 16 };
 static void copy_rows(const side *at, int64_t task) {
     int64_t end = min_of(at->depth, (task + 1) * ROWS_A_TASK);
     for (int64_t d = task * ROWS_A_TASK; d < end; d++) {
-        int64_t value = d * values_each(at);
+        int64_t value = d % term_depth(at) * values_each(at);
         const float *row = at->from + value * at->depth_step;
         const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
         for (int64_t g = 0; g < at->groups; g++) {
             gm_panel group = group_at(at, g);
             float *to = at->packed + group.first * at->depth + d * group.width;
             int64_t lane = group.first, count = group.columns;
-            switch (at->precision) {
-            case GM_FLOAT32: memcpy(to, row + lane, (size_t)count * sizeof *to); break;
-            case GM_BF16: at->kernels->bf16_round(count, row + lane, to); break;
-            case GM_BF16_PAIRS: at->kernels->bf16_pair(count, row + lane, next ? next + lane : NULL, to); break;
-            }
+            if (at->terms)
+                at->kernels->bf16_pair(at->parts[d / term_depth(at)], count, row + lane, next ? next + lane : NULL, to);
+            else if (at->rounded)
+                at->kernels->bf16_round(count, row + lane, to);
+            else
+                memcpy(to, row + lane, (size_t)count * sizeof *to);
             for (; count < group.width; count++) to[count] = 0.0f;
         }
     }
 }
 
-typedef float four __attribute__((vector_size(16)));
-
-#if defined(__clang__) || __GNUC__ >= 12
-#define SHUFFLE(x, y, i, j, k, l) __builtin_shufflevector(x, y, i, j, k, l)
-#else
-typedef int32_t indices __attribute__((vector_size(16)));
-#define SHUFFLE(x, y, i, j, k, l) __builtin_shuffle(x, y, (indices){i, j, k, l})
-#endif
-
-static inline four load_four(const float *from) {
-    four value;
-    memcpy(&value, from, sizeof value);
-    return value;
-}
-
-/* A square of four lanes and four depths, turned. */
-static inline void turn(const float *const lane[4], int64_t d, float *to, int64_t width) {
-    four a = load_four(lane[0] + d), b = load_four(lane[1] + d), c = load_four(lane[2] + d), e = load_four(lane[3] + d);
-    four ab0 = SHUFFLE(a, b, 0, 4, 1, 5), ab1 = SHUFFLE(a, b, 2, 6, 3, 7);
-    four ce0 = SHUFFLE(c, e, 0, 4, 1, 5), ce1 = SHUFFLE(c, e, 2, 6, 3, 7);
-    four out[4] = {SHUFFLE(ab0, ce0, 0, 1, 4, 5), SHUFFLE(ab0, ce0, 2, 3, 6, 7), SHUFFLE(ab1, ce1, 0, 1, 4, 5),
-                   SHUFFLE(ab1, ce1, 2, 3, 6, 7)};
-    for (int k = 0; k < 4; k++) memcpy(to + (d + k) * width, &out[k], sizeof out[k]);
-}
-
 enum { STRIP = 16 }; /* floats that share a cache line */
 
-/* The strip of a lane that begins with packed value d: where it is, or in `made`. */
-static const float *strip_of(const side *at, int64_t lane, int64_t d, float made[STRIP]) {
+/* The strip of a lane's term that begins with packed value d: where it is, or in `made`. */
+static const float *strip_of(const side *at, int64_t lane, int64_t term, int64_t d, float made[STRIP]) {
     int64_t first = d * values_each(at);
     const float *from = at->from + lane * at->lane_step + first;
     __builtin_prefetch(from + STRIP * values_each(at));
-    switch (at->precision) {
-    case GM_FLOAT32: return from;
-    case GM_BF16: at->kernels->bf16_round(min_of(STRIP, at->values - first), from, made); break;
-    case GM_BF16_PAIRS: at->kernels->bf16_pair_neighbours(min_of(2 * STRIP, at->values - first), from, made); break;
-    }
+    if (at->terms)
+        at->kernels->bf16_pair_neighbours(at->parts[term], min_of(2 * STRIP, at->values - first), from, made);
+    else if (at->rounded)
+        at->kernels->bf16_round(min_of(STRIP, at->values - first), from, made);
+    else
+        return from;
     return made;
 }
 
-/* Lanes that are contiguous along the depth, a group a task: squares, and what these leave one by one. */
-static void turn_lanes(const side *at, int64_t index) {
-    gm_panel group = group_at(at, index);
-    int64_t first = group.first, last = first + group.columns - 1;
+/* One term of a group, or all of it. */
+static void turn_term(const side *at, gm_panel group, int64_t term) {
+    int64_t first = group.first, last = first + group.columns - 1, depth = term_depth(at);
     float made[4][STRIP];
-    for (int64_t d = 0; d < at->depth; d += STRIP) {
-        float *to = at->packed + first * at->depth + d * group.width;
-        int64_t length = min_of(STRIP, at->depth - d);
+    for (int64_t d = 0; d < depth; d += STRIP) {
+        float *to = at->packed + first * at->depth + (term * depth + d) * group.width;
+        int64_t length = min_of(STRIP, depth - d);
         for (int64_t l = 0; l < group.width; l += 4) {
             const float *lane[4];
             int64_t lanes = min_of(4, group.width - l), k = 0;
-            for (int64_t i = 0; i < lanes; i++) lane[i] = strip_of(at, min_of(first + l + i, last), d, made[i]);
-            for (; lanes == 4 && k + 4 <= length; k += 4) turn(lane, k, to + l, group.width);
+            for (int64_t i = 0; i < lanes; i++) lane[i] = strip_of(at, min_of(first + l + i, last), term, d, made[i]);
+            for (; lanes == 4 && k + 4 <= length; k += 4) gm_turn(lane, k, to + l, group.width);
             for (; k < length; k++)
                 for (int64_t i = 0; i < lanes; i++) to[k * group.width + l + i] = lane[i][k];
         }
     }
+}
+
+/* Lanes that are contiguous along the depth, a group a task: squares, and what these leave one by one. */
+static void turn_lanes(const side *at, int64_t index) {
+    for (int64_t term = 0; term < max_of(1, at->terms); term++) turn_term(at, group_at(at, index), term);
 }
 
 static int64_t pack_tasks(const side *at) { return at->lane_step == 1 ? ceil_div(at->depth, ROWS_A_TASK) : at->groups; }
@@ -234,23 +222,20 @@ static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
     return ceil_div(all, pieces * unit) * unit;
 }
 
-static gm_precision packed_precision(gm_precision operands) {
-    return operands == GM_BF16 && gm_kernels_for(GM_BF16_PAIRS) ? GM_BF16_PAIRS : operands;
-}
-
 void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
     const gm_matrix *a = &product->a, *b = &product->b;
-    gm_precision precision = packed_precision(product->precision);
-    const gm_kernels *kernels = gm_kernels_for(precision);
-    block at = {.product = product,
-                .kernels = kernels,
-                .a = {.lane_step = a->row, .depth_step = a->column, .is_a = true},
-                .b = {.lane_step = b->column, .depth_step = b->row}};
-    at.a.kernels = at.b.kernels = kernels;
-    at.a.precision = at.b.precision = precision;
-    int64_t each = values_each(&at.a), values = even_piece(product->depth, DEPTH * each, each);
+    const gm_bf16_terms *of_pairs = gm_kernels_terms(product->precision);
+    const gm_kernels *kernels = gm_kernels_for(of_pairs ? GM_BF16_PAIRS : product->precision);
+    side part = {.kernels = kernels, .terms = of_pairs ? of_pairs->count : 0, .rounded = product->precision == GM_BF16};
+    block at = {.product = product, .kernels = kernels, .a = part, .b = part};
+    at.a.is_a = true;
+    at.a.lane_step = a->row, at.a.depth_step = a->column;
+    at.b.lane_step = b->column, at.b.depth_step = b->row;
+    if (of_pairs) at.a.parts = of_pairs->left, at.b.parts = of_pairs->right;
+    int64_t each = values_each(&part), terms = max_of(1, part.terms);
+    int64_t values = even_piece(product->depth, DEPTH / terms * each, each);
     at.b.packed = workspace;
-    at.a.packed = workspace + values / each * min_of(COLUMNS, ceil_div(product->columns, WIDEST) * WIDEST);
+    at.a.packed = workspace + values / each * terms * min_of(COLUMNS, ceil_div(product->columns, WIDEST) * WIDEST);
     for (at.column0 = 0; at.column0 < product->columns; at.column0 += COLUMNS)
         for (int64_t d = 0; d < product->depth; d += values)
             for (at.row0 = 0; at.row0 < product->rows; at.row0 += ROWS) {
@@ -259,7 +244,7 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
                 at.a.lanes = min_of(ROWS, product->rows - at.row0);
                 at.b.lanes = min_of(COLUMNS, product->columns - at.column0);
                 at.a.values = at.b.values = min_of(values, product->depth - d);
-                at.a.depth = at.b.depth = ceil_div(at.a.values, each);
+                at.a.depth = at.b.depth = terms * term_depth(&at.a);
                 at.first = d == 0;
                 at.last = d + values >= product->depth;
                 run_block(&at);
@@ -267,5 +252,6 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
 }
 
 int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
-    return min_of(DEPTH, depth) * (min_of(ROWS, rows) + min_of(COLUMNS, columns) + 2 * WIDEST);
+    int64_t packed = min_of(DEPTH, GM_BF16_MOST_TERMS * ceil_div(min_of(DEPTH, depth), 2));
+    return max_of(packed, min_of(DEPTH, depth)) * (min_of(ROWS, rows) + min_of(COLUMNS, columns) + 2 * WIDEST);
 }

@@ -4,7 +4,8 @@
 
 typedef enum gm_precision {
     GM_FLOAT32,
-    GM_BF16,      /* float32 arrays, whose values are rounded to bfloat16 on their way into the products */
+    GM_BF16, /* float32 arrays, whose values are rounded to bfloat16 on their way into the products */
+    GM_HIGH, /* float32 arrays; each value two of bfloat16 and a product three of them, where these are the faster */
     GM_BF16_PAIRS /* arrays of pairs (bfloat.h), within kernels/ alone: what is summed over is counted in pairs */
 } gm_precision;
 

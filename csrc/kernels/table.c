@@ -9,13 +9,24 @@ static bool (*const OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
     [GM_ISA_PORTABLE] = gm_kernels_overlay_portable,
     [GM_ISA_AVX2] = gm_kernels_overlay_avx2,
     [GM_ISA_AVX512] = gm_kernels_overlay_avx512,
+    [GM_ISA_AMX] = gm_kernels_overlay_avx512, /* AMX multiplies pairs alone */
     [GM_ISA_NEON] = gm_kernels_overlay_neon,
 };
 
-static gm_kernels tables[GM_ISA_COUNT];
-static bool available[GM_ISA_COUNT];
-static gm_kernels pairs; /* of GM_ISA_AVX512 */
-static bool pairs_available;
+/* What each set multiplies pairs with. */
+static bool (*const PAIR_OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
+#ifdef GM_EMULATED
+    [GM_ISA_PORTABLE] = gm_kernels_overlay_emulated, [GM_ISA_AVX2] = gm_kernels_overlay_emulated,
+    [GM_ISA_AVX512] = gm_kernels_overlay_emulated,   [GM_ISA_AMX] = gm_kernels_overlay_emulated,
+    [GM_ISA_NEON] = gm_kernels_overlay_emulated,
+#else
+    [GM_ISA_AVX512] = gm_kernels_overlay_avx512_bf16,
+    [GM_ISA_AMX] = gm_kernels_overlay_amx,
+#endif
+};
+
+static gm_kernels tables[GM_ISA_COUNT], pairs[GM_ISA_COUNT];
+static bool available[GM_ISA_COUNT], pairs_available[GM_ISA_COUNT];
 static gm_isa active;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -28,9 +39,9 @@ static void fill_tables(void) {
         (void)gm_kernels_overlay_portable(&tables[isa]);
         available[isa] = OVERLAYS[isa](&tables[isa]);
         if (isa <= (int)cap && available[isa]) active = (gm_isa)isa;
+        pairs[isa] = tables[isa];
+        pairs_available[isa] = available[isa] && PAIR_OVERLAYS[isa] && PAIR_OVERLAYS[isa](&pairs[isa]);
     }
-    pairs = tables[GM_ISA_AVX512];
-    pairs_available = available[GM_ISA_AVX512] && gm_cpu_has_bf16() && gm_kernels_overlay_avx512_bf16(&pairs);
 }
 
 gm_isa gm_kernels_isa(void) {
@@ -42,7 +53,19 @@ const gm_kernels *gm_kernels_active(void) { return &tables[gm_kernels_isa()]; }
 
 const gm_kernels *gm_kernels_for(gm_precision operands) {
     if (operands != GM_BF16_PAIRS) return gm_kernels_active();
-    return gm_kernels_isa() == GM_ISA_AVX512 && pairs_available ? &pairs : NULL;
+    gm_isa isa = gm_kernels_isa();
+    return pairs_available[isa] ? &pairs[isa] : NULL;
+}
+
+const gm_bf16_terms *gm_kernels_terms(gm_precision operands) {
+    static const gm_bf16_terms rounded = {1, {GM_BF16_ROUNDED}, {GM_BF16_ROUNDED}};
+    /* The product of both low parts is less than 2^-16 of the whole, and left out. */
+    static const gm_bf16_terms high = {
+        3, {GM_BF16_HIGH, GM_BF16_HIGH, GM_BF16_LOW}, {GM_BF16_HIGH, GM_BF16_LOW, GM_BF16_HIGH}};
+    const gm_kernels *kernels = gm_kernels_for(GM_BF16_PAIRS);
+    if (!kernels) return NULL;
+    if (operands == GM_HIGH) return kernels->tile.thrice ? &high : NULL;
+    return operands == GM_BF16 ? &rounded : NULL;
 }
 
 const gm_kernels *gm_kernels_of(gm_isa isa) {

@@ -45,6 +45,9 @@ const gm_kernels *gm_kernels_active(void);
  * NULL where no instruction multiplies pairs. */
 const gm_kernels *gm_kernels_for(gm_precision operands);
 
+/* The terms of a product of these operands in pairs; NULL where they are better multiplied as floats. */
+const gm_bf16_terms *gm_kernels_terms(gm_precision operands);
+
 /* Which set the table in use is. */
 gm_isa gm_kernels_isa(void);
 

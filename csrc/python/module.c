@@ -117,12 +117,18 @@ static PyObject *available_isas(void) {
 PyDoc_STRVAR(cpu_info_doc,
              "cpu_info($module, /)\n--\n\nThe kernels in use and those that could be, the threads, the compiler.");
 
+static const char *products_of_bf16(void) {
+    const gm_kernels *kernels = gm_kernels_for(GM_BF16_PAIRS);
+    return !kernels ? "none" : kernels->tile.thrice ? "blocks" : "pairs";
+}
+
 static PyObject *core_cpu_info(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     PyObject *available = available_isas();
     if (available == NULL) return NULL;
-    return Py_BuildValue("{s:s,s:N,s:s,s:i,s:s}", "isa", gm_isa_name(gm_kernels_isa()), "isa_available", available,
-                         "isa_machine", gm_isa_name(gm_cpu_isa()), "threads", gm_num_threads(), "compiler", COMPILER);
+    return Py_BuildValue("{s:s,s:N,s:s,s:s,s:i,s:s}", "isa", gm_isa_name(gm_kernels_isa()), "isa_available", available,
+                         "isa_machine", gm_isa_name(gm_cpu_isa()), "bf16", products_of_bf16(), "threads",
+                         gm_num_threads(), "compiler", COMPILER);
 }
 
 /* --- whole data sets ---------------------------------------------------------------------------------------------- */

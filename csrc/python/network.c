@@ -14,7 +14,7 @@ static const char *const INITIALIZERS[] = {[GM_INIT_ZEROS] = "zeros",
                                            [GM_INIT_GLOROT_UNIFORM] = "glorot_uniform",
                                            [GM_INIT_HE_NORMAL] = "he_normal",
                                            NULL};
-static const char *const PRECISIONS[] = {[GM_FLOAT32] = "float32", [GM_BF16] = "bf16", NULL};
+static const char *const PRECISIONS[] = {[GM_FLOAT32] = "float32", [GM_BF16] = "bf16", [GM_HIGH] = "high", NULL};
 
 #define LAYER_FIELD(member, type)                                                                                      \
     { #member, type, offsetof(gm_layer_config, member), NULL, NULL }

@@ -68,9 +68,9 @@ static void try_bf16_pair(void) {
         check_buffer x = check_normal(n, &random), y = check_normal(n, &random), out = check_floats(n);
         EACH_VARIANT(k) {
             const char *name = gm_isa_name((gm_isa)isa);
-            k->bf16_pair(n, x.values, y.values, out.values);
+            k->bf16_pair(GM_BF16_ROUNDED, n, x.values, y.values, out.values);
             for (int64_t i = 0; i < n; i++) expect_pair(out.values[i], x.values[i], y.values[i], name);
-            k->bf16_pair(n, x.values, NULL, out.values);
+            k->bf16_pair(GM_BF16_ROUNDED, n, x.values, NULL, out.values);
             for (int64_t i = 0; i < n; i++) expect_pair(out.values[i], x.values[i], 0, name);
             check_guards(&out, name);
         }
@@ -84,7 +84,7 @@ static void try_bf16_pair_neighbours(void) {
         check_buffer x = check_normal(n, &random), out = check_floats((n + 1) / 2);
         EACH_VARIANT(k) {
             const char *name = gm_isa_name((gm_isa)isa);
-            k->bf16_pair_neighbours(n, x.values, out.values);
+            k->bf16_pair_neighbours(GM_BF16_ROUNDED, n, x.values, out.values);
             for (int64_t i = 0; i < (n + 1) / 2; i++)
                 expect_pair(out.values[i], x.values[2 * i], 2 * i + 1 < n ? x.values[2 * i + 1] : 0, name);
             check_guards(&out, name);
@@ -93,10 +93,49 @@ static void try_bf16_pair_neighbours(void) {
     }
 }
 
+/* Both parts of every upper half and of lower ones about the middle and at the ends, by either kernel. */
+TEST(high_and_low_parts) {
+    static const uint32_t lower[] = {0, 1, 0x1234, 0x7FFF, 0x8000, 0x8001, 0xFEDC, 0xFFFF};
+    enum { COUNT = 1 << 16, LOWER = sizeof lower / sizeof *lower };
+    check_buffer x = check_floats(COUNT), high = check_floats(COUNT), low = check_floats(COUNT);
+    check_buffer neighbours = check_floats(COUNT / 2);
+    for (int i = 0; i < LOWER; i++) {
+        for (uint32_t upper = 0; upper < COUNT; upper++) x.values[upper] = of_bits(upper << 16 | lower[i]);
+        EACH_VARIANT(k) {
+            k->bf16_pair(GM_BF16_HIGH, COUNT, x.values, x.values, high.values);
+            k->bf16_pair(GM_BF16_LOW, COUNT, x.values, x.values, low.values);
+            for (int j = 0; j < COUNT; j++) {
+                float value = x.values[j], h = of_bits(bits_of(high.values[j]) << 16);
+                float l = of_bits(bits_of(low.values[j]) << 16);
+                CHECK(bits_of(high.values[j]) >> 16 == bits_of(h) >> 16, "%08x: two parts", bits_of(value));
+                CHECK(bits_of(low.values[j]) >> 16 == bits_of(l) >> 16, "%08x: two parts", bits_of(value));
+                if (!isfinite(value)) {
+                    CHECK((isnan(value) ? isnan(h) : h == value) && l == 0, "%08x", bits_of(value));
+                    continue;
+                }
+                CHECK(isfinite(h) && isfinite(l), "%s: %a becomes %a and %a", gm_isa_name((gm_isa)isa), (double)value,
+                      (double)h, (double)l);
+                check_near((double)h + (double)l, (double)value, 0x1p-16 * fabs((double)value) + 0x1p-134,
+                           gm_isa_name((gm_isa)isa), j);
+            }
+            for (int part = GM_BF16_HIGH; part <= GM_BF16_LOW; part++) {
+                const check_buffer *by_itself = part == GM_BF16_HIGH ? &high : &low;
+                k->bf16_pair_neighbours((gm_bf16_part)part, COUNT, x.values, neighbours.values);
+                for (int j = 0; j < COUNT; j++) {
+                    uint32_t got = bits_of(neighbours.values[j / 2]) >> (j % 2 ? 16 : 0) & 0xFFFFu;
+                    CHECK(got == bits_of(by_itself->values[j]) >> 16, "%s: neighbour %d", gm_isa_name((gm_isa)isa), j);
+                }
+            }
+        }
+    }
+    check_buffer *all[] = {&x, &high, &low, &neighbours};
+    for (int i = 0; i < 4; i++) check_free(all[i]);
+}
+
 TEST(every_kernel) {
 #define RUN(type, name, parameters) try_##name();
     GM_BFLOAT_KERNELS(RUN)
 #undef RUN
 }
 
-MAIN(CASE(every_kernel))
+MAIN(CASE(every_kernel), CASE(high_and_low_parts))

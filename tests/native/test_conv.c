@@ -62,7 +62,7 @@ static void each_product(const problem *p, sums *s, visitor visit) {
 /* An operand as the product is to see it. */
 static float seen(const problem *p, const check_buffer *of, int64_t i) {
     float value = of->values[i];
-    if (p->g.precision == GM_FLOAT32 || value == 0) return value;
+    if (p->g.precision != GM_BF16 || value == 0) return value;
     int exponent;
     (void)frexpf(value, &exponent);
     return ldexpf(nearbyintf(ldexpf(value, 8 - exponent)), exponent - 8); /* 8 bits, ties to even */
@@ -98,17 +98,24 @@ static double act_slope(gm_activation a, double y) {
     return 1;
 }
 
+/* Of a product of values made of two of bfloat16 each: three of 2^-16 at most, two rounded and one left out, which in a
+ * sum partly cancel; of long sums 3e-6 of the terms' sizes. */
+static double term_error(double terms) { return terms < 256 ? 2 * 3 * 0x1p-16 / sqrt(fmax(terms, 1)) : 3e-6; }
+
 /* Holds `got` (count, channels innermost) against the sums with the epilogue applied. Nothing in it is steeper than 2. */
 static void compare(const problem *p, const char *name, const check_buffer *got, const sums *s, int64_t channels,
                     const gm_epilogue *e, double added) {
     char where[300];
-    const char *precision = p->g.precision == GM_BF16 ? "bf16" : "float32";
+    static const char *const names[] = {[GM_FLOAT32] = "float32", [GM_BF16] = "bf16", [GM_HIGH] = "high"};
+    const char *precision = names[p->g.precision];
     (void)snprintf(where, sizeof where, "%s, %s, %s, %s", name, gm_isa_name(gm_kernels_isa()), precision, p->text);
     for (int64_t i = 0; i < got->count; i++) {
         double bias = e && e->bias ? (double)e->bias[i % channels] : added;
         double wanted = act(e ? e->act : (gm_activation){0}, s->value[i] + bias);
         if (e && e->gate) wanted *= act_slope(e->gate_act, (double)e->gate[i]);
-        double bound = (16 + 2 * sqrt((double)s->terms[i])) * (double)FLT_EPSILON * (s->size[i] + fabs(bias) + 0.5);
+        double terms = (double)s->terms[i];
+        double bound = (16 + 2 * sqrt(terms)) * (double)FLT_EPSILON * (s->size[i] + fabs(bias) + 0.5);
+        if (p->g.precision == GM_HIGH) bound += term_error(terms) * s->size[i];
         check_near((double)got->values[i], wanted, bound, where, i);
     }
     check_guards(got, where);
@@ -210,6 +217,8 @@ static void try_geometry(gm_conv g, int64_t N, gm_random *random) {
     try_products(&p);
     p.g.precision = GM_BF16;
     try_products(&p);
+    p.g.precision = GM_HIGH;
+    if (gm_kernels_terms(GM_HIGH)) try_products(&p); /* the same as float32 elsewhere, tests/test_precision.py */
     check_buffer *all[] = {&p.image, &p.map, &p.w, &p.map_bias, &p.map_gate, &p.image_bias, &p.image_gate};
     for (int i = 0; i < 7; i++) check_free(all[i]);
 }

@@ -1,0 +1,210 @@
+/* Register tiles over pairs of bfloat16, by a unit that multiplies whole blocks of them. Included after simd_*.h and the
+ * unit's operations:
+ *
+ *   unit_begin(rows)            blocks 0 to 4 have so many rows, the others 16; every row is 16 words (floats or pairs)
+ *   unit_clear(i)
+ *   unit_load(i, p, stride)     row r from p + r * stride
+ *   unit_store(i, p, stride)
+ *   unit_multiply(i, j, k)      block i [m][n] += sum over t and both halves of block j [m][t] * block k [t][n]
+ *   unit_end()
+ *
+ * A tile is one block of rows times up to four of columns: their sums are blocks 0 to 3, the left operand is block 4, and
+ * the right ones pass through 5, 6 and 7. A right block is 16 rows of a packed panel, or of y, read in place. So is a left
+ * one of rows_tile, from the image, without a buffer of patches; where outer_tile sums over places, x must be turned first.
+ * What is shorter than a block is copied into one with zeros behind, as what lies there may be anything, a NaN too. */
+#include <string.h>
+
+#include "kernels/turn.h"
+
+enum { BLOCK = 16, MOST_BLOCKS = 4, WIDTH = MOST_BLOCKS * BLOCK };
+
+typedef struct amx_buffer {
+    float left[BLOCK * BLOCK], right[BLOCK * WIDTH];
+} __attribute__((aligned(64))) amx_buffer;
+
+/* The blocks' sums += left times right, a step of 16 pairs. */
+GM_INLINE void step(const int blocks, const float *left, int64_t left_stride, const float *right,
+                    int64_t right_stride) {
+    unit_load(4, left, left_stride);
+    unit_load(5, right, right_stride);
+    unit_multiply(0, 4, 5);
+    if (blocks > 1) {
+        unit_load(6, right + BLOCK, right_stride);
+        unit_multiply(1, 4, 6);
+    }
+    if (blocks > 2) {
+        unit_load(7, right + 2 * BLOCK, right_stride);
+        unit_multiply(2, 4, 7);
+    }
+    if (blocks > 3) {
+        unit_load(5, right + 3 * BLOCK, right_stride);
+        unit_multiply(3, 4, 5);
+    }
+}
+
+GM_INLINE void clear_sums(void) {
+    unit_clear(0);
+    unit_clear(1);
+    unit_clear(2);
+    unit_clear(3);
+}
+
+GM_INLINE void store_sums(const int blocks, float *to) {
+    unit_store(0, to, WIDTH);
+    if (blocks > 1) unit_store(1, to + BLOCK, WIDTH);
+    if (blocks > 2) unit_store(2, to + 2 * BLOCK, WIDTH);
+    if (blocks > 3) unit_store(3, to + 3 * BLOCK, WIDTH);
+}
+
+/* The first of `length` < 16 pairs of each row, and of the panel's rows, with zeros behind. */
+GM_INLINE void fill_buffer(amx_buffer *to, int64_t rows, int64_t length, int64_t width, const float *left,
+                           int64_t left_stride, const float *right) {
+    for (int64_t m = 0; m < rows; m++) {
+        memset(to->left + m * BLOCK, 0, BLOCK * sizeof *to->left);
+        memcpy(to->left + m * BLOCK, left + m * left_stride, (size_t)length * sizeof *left);
+    }
+    memcpy(to->right, right, (size_t)(length * width) * sizeof *right);
+    memset(to->right + length * width, 0, (size_t)((BLOCK - length) * width) * sizeof *right);
+}
+
+/* How many of the columns from c on a vector takes. */
+GM_INLINE int64_t left_of(int64_t columns, int64_t c) {
+    int64_t left = columns > c ? columns - c : 0;
+    return left < VL ? left : VL;
+}
+
+GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t runs, const gm_run *run,
+                        const float *a, int64_t a_stride, const float *panel, const float *bias, float slope,
+                        float *out, int64_t out_stride) {
+    const int64_t width = blocks * BLOCK;
+    amx_buffer buffer;
+    unit_begin(rows);
+    clear_sums();
+    for (const gm_run *end = run + runs; run < end; run++) {
+        const float *left = a + run->a, *right = panel + run->b * width;
+        int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
+        for (int64_t t = 0; t < whole; t += BLOCK) step(blocks, left + t, a_stride, right + t * width, width);
+        if (rest) {
+            fill_buffer(&buffer, rows, rest, width, left + whole, a_stride, right + whole * width);
+            step(blocks, buffer.left, BLOCK, buffer.right, width);
+        }
+    }
+    store_sums(blocks, buffer.right);
+    unit_end();
+    for (int64_t m = 0; m < rows; m++)
+        for (int64_t c = 0; c < columns; c += VL) {
+            int64_t n = left_of(columns, c);
+            vf value = v_load(buffer.right + m * WIDTH + c);
+            if (bias) value = v_add(value, v_load_n(bias + c, n));
+            if (slope != 1.0f) value = v_below_zero(value, v_mul(value, v_set1(slope)), value);
+            v_store_n(out + m * out_stride + c, value, n);
+        }
+}
+
+/* The places of a sweep, one after the other. */
+typedef struct walk {
+    int64_t n, i, j;
+    const float *x, *y;
+} walk;
+
+GM_INLINE void walk_on(walk *at, const gm_sweep *sweep) {
+    at->j++;
+    at->x += sweep->x_j;
+    at->y += sweep->y_j;
+    if (at->j < sweep->J) return;
+    at->j = 0;
+    at->i++;
+    at->x += sweep->x_i - sweep->J * sweep->x_j;
+    at->y += sweep->y_i - sweep->J * sweep->y_j;
+    if (at->i < sweep->I) return;
+    at->i = 0;
+    at->x += sweep->x_n - sweep->I * sweep->x_i;
+    at->y += sweep->y_n - sweep->I * sweep->y_i;
+}
+
+/* The first `rows` values at each of 16 places, as `rows` rows of 16. */
+GM_INLINE void turn_places(const float *const place[BLOCK], int64_t rows, float *to) {
+    for (int p = 0; p < BLOCK; p += 4) {
+        int64_t m = 0;
+        for (; m + 4 <= rows; m += 4) gm_turn(place + p, m, to + p, BLOCK);
+        for (; m < rows; m++)
+            for (int q = p; q < p + 4; q++) to[m * BLOCK + q] = place[q][m];
+    }
+}
+
+GM_INLINE void amx_outer(const int blocks, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x,
+                         const float *y, float *out, int64_t out_stride) {
+    static const float none[BLOCK] = {0};
+    const bool whole = columns == blocks * BLOCK;
+    amx_buffer buffer;
+    walk at = {.x = x, .y = y};
+    unit_begin(rows);
+    clear_sums();
+    for (int64_t to_go = sweep->N * sweep->I * sweep->J; to_go > 0; to_go -= BLOCK) {
+        const float *place[BLOCK], *first = at.y;
+        int64_t count = to_go < BLOCK ? to_go : BLOCK;
+        bool in_place = whole && count == BLOCK && at.j + BLOCK <= sweep->J;
+        for (int64_t p = 0; p < count; p++) {
+            place[p] = at.x;
+            if (!in_place) {
+                float *row = buffer.right + p * WIDTH;
+                for (int64_t c = 0; c < blocks * BLOCK; c += VL)
+                    v_store(row + c, v_load_n(at.y + c, left_of(columns, c)));
+            }
+            walk_on(&at, sweep);
+        }
+        for (int64_t p = count; p < BLOCK; p++) {
+            place[p] = none;
+            memset(buffer.right + p * WIDTH, 0, WIDTH * sizeof *buffer.right);
+        }
+        turn_places(place, rows, buffer.left);
+        if (in_place)
+            step(blocks, buffer.left, BLOCK, first, sweep->y_j);
+        else
+            step(blocks, buffer.left, BLOCK, buffer.right, WIDTH);
+    }
+    store_sums(blocks, buffer.right);
+    unit_end();
+    for (int64_t m = 0; m < rows; m++)
+        for (int64_t c = 0; c < columns; c += VL) {
+            int64_t n = left_of(columns, c);
+            float *to = out + m * out_stride + c;
+            v_store_n(to, v_add(v_load_n(to, n), v_load(buffer.right + m * WIDTH + c)), n);
+        }
+}
+
+/* Calls a template with the number of blocks as a constant. */
+#define EACH_WIDTH(CALL)                                                                                               \
+    switch ((columns + BLOCK - 1) / BLOCK) {                                                                           \
+    case 1: CALL(1); break;                                                                                            \
+    case 2: CALL(2); break;                                                                                            \
+    case 3: CALL(3); break;                                                                                            \
+    case 4: CALL(4); break;                                                                                            \
+    }
+
+static void amx_rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                          int64_t a_stride, const float *panel, const float *bias, float slope, float *out,
+                          int64_t out_stride) {
+#define ROWS(BLOCKS) amx_rows(BLOCKS, rows, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride)
+    EACH_WIDTH(ROWS)
+#undef ROWS
+}
+
+static void amx_outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
+                           float *out, int64_t out_stride) {
+#define OUTER(BLOCKS) amx_outer(BLOCKS, rows, columns, sweep, x, y, out, out_stride)
+    EACH_WIDTH(OUTER)
+#undef OUTER
+}
+
+#undef EACH_WIDTH
+
+/* Over a table that multiplies pairs already: few columns are left to its dot_tile. */
+static void amx_overlay(gm_kernels *table) {
+    table->tile.vector = BLOCK;
+    table->tile.panel = WIDTH;
+    table->tile.rows = table->tile.wide_rows = BLOCK;
+    table->tile.thrice = true;
+    table->rows_tile = amx_rows_tile;
+    table->outer_tile = amx_outer_tile;
+}

@@ -1,0 +1,70 @@
+/* The register tiles over pairs of bfloat16 by AMX (Intel, Architecture Instruction Set Extensions Programming Reference,
+ * chapter 3): eight registers of 16 rows of 64 bytes. They are set up and given up in every call, since other code of the
+ * thread may use them in between. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/isa.h"
+
+#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 11)
+#include <immintrin.h>
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#endif
+
+#include "kernels/simd_avx512.h"
+
+/* The layout that LDTILECFG reads. */
+typedef struct unit_shape {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} __attribute__((aligned(64))) unit_shape;
+
+enum { LEFT_BLOCK = 4, UNIT_BLOCKS = 8, UNIT_ROWS = 16, ROW_BYTES = 64 };
+
+GM_INLINE void unit_begin(int64_t rows) {
+    unit_shape shape = {.palette = 1};
+    for (int i = 0; i < UNIT_BLOCKS; i++) {
+        shape.row_bytes[i] = ROW_BYTES;
+        shape.rows[i] = i <= LEFT_BLOCK ? (uint8_t)rows : (uint8_t)UNIT_ROWS;
+    }
+    __asm__ volatile("ldtilecfg %0" ::"m"(shape));
+}
+
+/* gcc's _tile_loadd does not say that it reads memory. */
+GM_INLINE void unit_memory(void) { __asm__ volatile("" ::: "memory"); }
+
+#define unit_clear(i) _tile_zero(i)
+#define unit_load(i, p, stride)                                                                                        \
+    do {                                                                                                               \
+        unit_memory();                                                                                                 \
+        _tile_loadd(i, p, (stride) * (int64_t)sizeof(float));                                                          \
+    } while (0)
+#define unit_store(i, p, stride) _tile_stored(i, p, (stride) * (int64_t)sizeof(float))
+#define unit_multiply(i, j, k) _tile_dpbf16ps(i, j, k)
+#define unit_end() _tile_release()
+
+#include "kernels/amx_body.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+bool gm_kernels_overlay_amx(gm_kernels *table) {
+    if (!gm_kernels_overlay_avx512_bf16(table)) return false;
+    amx_overlay(table);
+    return true;
+}
+#else
+bool gm_kernels_overlay_amx(gm_kernels *table) {
+    (void)table;
+    return false;
+}
+#endif

@@ -1,0 +1,75 @@
+/* What AVX-512 and AMX do with pairs of bfloat16, without their instructions, so that all that is built on them is tested
+ * on any machine: GM_EMULATED 1 or 2 (GENMODELS_BUILD=emulated-bf16 or emulated-amx). Slow, and in no other build. */
+#include "kernels/isa.h"
+
+#ifdef GM_EMULATED
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/simd_portable.h"
+
+GM_INLINE float half_of(float pair, int second) {
+    uint32_t bits;
+    float value;
+    memcpy(&bits, &pair, sizeof bits);
+    bits = second ? bits & 0xFFFF0000u : bits << 16;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+GM_INLINE float add_products(float a, float b, float sum) {
+    return half_of(a, 1) * half_of(b, 1) + (half_of(a, 0) * half_of(b, 0) + sum);
+}
+
+GM_INLINE vf v_fma_pairs(vf a, vf b, vf c) {
+    for (int i = 0; i < VL; i++) c[i] = add_products(a[i], b[i], c[i]);
+    return c;
+}
+
+#define v_fma v_fma_pairs
+
+enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
+
+#include "kernels/tiles_body.h"
+
+#undef v_fma
+
+enum { UNIT_BLOCKS = 8, UNIT_ROWS = 16, LEFT_BLOCK = 4 };
+
+static _Thread_local float unit[UNIT_BLOCKS][UNIT_ROWS][UNIT_ROWS];
+static _Thread_local int64_t unit_rows; /* of blocks up to the left one; 0: not in use */
+
+static void unit_begin(int64_t rows) { unit_rows = rows; }
+static void unit_end(void) { unit_rows = 0; }
+
+static int64_t rows_of(int block) { return block <= LEFT_BLOCK ? unit_rows : UNIT_ROWS; }
+
+static void unit_clear(int block) { memset(unit[block], 0, sizeof unit[block]); }
+
+static void unit_load(int block, const float *from, int64_t stride) {
+    for (int64_t r = 0; r < rows_of(block); r++) memcpy(unit[block][r], from + r * stride, sizeof unit[block][r]);
+}
+
+static void unit_store(int block, float *to, int64_t stride) {
+    for (int64_t r = 0; r < rows_of(block); r++) memcpy(to + r * stride, unit[block][r], sizeof unit[block][r]);
+}
+
+static void unit_multiply(int to, int left, int right) {
+    for (int64_t m = 0; m < unit_rows; m++)
+        for (int t = 0; t < UNIT_ROWS; t++)
+            for (int n = 0; n < UNIT_ROWS; n++)
+                unit[to][m][n] = add_products(unit[left][m][t], unit[right][t][n], unit[to][m][n]);
+}
+
+#include "kernels/amx_body.h"
+
+bool gm_kernels_overlay_emulated(gm_kernels *table) {
+    table->tile = tile_sizes;
+#define GM_ASSIGN(type, name, parameters) table->name = name;
+    GM_TILE_KERNELS(GM_ASSIGN)
+#undef GM_ASSIGN
+    if (GM_EMULATED == 2) amx_overlay(table);
+    return true;
+}
+#endif
