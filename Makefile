@@ -14,7 +14,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_EPOCHS ?= 4
 DEMO_OUT ?= runs/demo
-PYTEST_FLAGS ?=
+# A worker a processor; what a file sets up, it sets up once.
+PYTEST_FLAGS ?= -n logical --dist loadfile
 THREADS ?= 2
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
 BENCH_FLAGS ?=

@@ -340,7 +340,7 @@ def test_pointwise(layer: L.Layer, scale: float) -> None:
     assert_close(passes(net, x, dy), expected)
 
 
-@pytest.mark.parametrize(("layer", "function"), [(L.Tanh(), np.tanh), (L.Sigmoid(), sigmoid)], ids=repr)
+@pytest.mark.parametrize(("layer", "function"), [(L.Tanh(), np.tanh), (L.Sigmoid(), sigmoid)], ids=["tanh", "sigmoid"])
 def test_smooth_activations_everywhere(layer: L.Layer, function) -> None:
     """Relative to each value, from tiny to saturated, and at infinity: no tail is lost."""
     magnitudes = np.float32(np.logspace(-30, np.log10(80), VALUES))

@@ -5,6 +5,7 @@ compiler, and EMULATOR is the command that runs the programs of a cross compiler
 the core must compile without Python's headers and without warnings.
 """
 
+import fcntl
 import os
 import re
 import runpy
@@ -67,15 +68,32 @@ class Compiler:
         return output
 
 
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every test program, by name."""
-    compiler = Compiler(tmp_path_factory.mktemp("native"))
+def build(folder: Path) -> None:
+    """Every test program, into the folder."""
+    compiler = Compiler(folder)
     core = [path for path in sorted((ROOT / "csrc").rglob("*.c")) if path.parent.name != "python"]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         shared = list(pool.map(compiler.object, [*core, NATIVE / "check.c"]))
         own = list(pool.map(compiler.object, [NATIVE / f"{name}.c" for name in PROGRAMS]))
-    return {name: compiler.program(name, [main, *shared]) for name, main in zip(PROGRAMS, own, strict=True)}
+    for name, main in zip(PROGRAMS, own, strict=True):
+        compiler.program(name, [main, *shared])
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every test program, by name. Of several workers of pytest-xdist the first one builds, and the others wait."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tmp_path_factory.mktemp("native")
+        build(folder)
+    else:
+        folder = tmp_path_factory.getbasetemp().parent / "native"
+        folder.mkdir(exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "built").exists():
+                build(folder)
+                (folder / "built").touch()
+    return {name: folder / name for name in PROGRAMS}
 
 
 @pytest.mark.parametrize(
