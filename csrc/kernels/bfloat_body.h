@@ -34,40 +34,34 @@ GM_INLINE float pair_of(const gm_bf16_part part, float first, float second) {
     return float_of_bits(part_bits(part, first) >> 16 | part_bits(part, second));
 }
 
-/* Calls a template with the part as a constant. */
-#define EACH_PART(CALL)                                                                                                \
-    switch (part) {                                                                                                    \
-    case GM_BF16_ROUNDED: CALL(GM_BF16_ROUNDED); break;                                                                \
-    case GM_BF16_HIGH: CALL(GM_BF16_HIGH); break;                                                                      \
-    case GM_BF16_LOW: CALL(GM_BF16_LOW); break;                                                                        \
-    }
-
 static void bf16_round(int64_t n, const float *x, float *out) {
     for (int64_t i = 0; i < n; i++) out[i] = float_of_bits(bf16_bits(x[i]));
 }
 
-GM_INLINE void rounded_pairs(const gm_bf16_part part, int64_t n, const float *x, const float *y, float *out) {
+GM_INLINE void make_pairs(const gm_bf16_part part, int64_t n, const float *x, const float *y, float *out) {
     if (y)
         for (int64_t i = 0; i < n; i++) out[i] = pair_of(part, x[i], y[i]);
     else
         for (int64_t i = 0; i < n; i++) out[i] = pair_of(part, x[i], 0.0f);
 }
 
-static void bf16_pair(gm_bf16_part part, int64_t n, const float *x, const float *y, float *out){
-#define PAIR(PART) rounded_pairs(PART, n, x, y, out)
-    EACH_PART(PAIR)
-#undef PAIR
+static void bf16_pair(gm_bf16_part part, int64_t n, const float *x, const float *y, float *out) {
+    switch (part) { /* constants, so that each loop is compiled for its own */
+    case GM_BF16_ROUNDED: make_pairs(GM_BF16_ROUNDED, n, x, y, out); break;
+    case GM_BF16_HIGH: make_pairs(GM_BF16_HIGH, n, x, y, out); break;
+    case GM_BF16_LOW: make_pairs(GM_BF16_LOW, n, x, y, out); break;
+    }
 }
 
-GM_INLINE void rounded_neighbours(const gm_bf16_part part, int64_t n, const float *x, float *out) {
+GM_INLINE void make_neighbours(const gm_bf16_part part, int64_t n, const float *x, float *out) {
     for (int64_t i = 0; i < n / 2; i++) out[i] = pair_of(part, x[2 * i], x[2 * i + 1]);
     if (n % 2) out[n / 2] = pair_of(part, x[n - 1], 0.0f);
 }
 
 static void bf16_pair_neighbours(gm_bf16_part part, int64_t n, const float *x, float *out) {
-#define NEIGHBOURS(PART) rounded_neighbours(PART, n, x, out)
-    EACH_PART(NEIGHBOURS)
-#undef NEIGHBOURS
+    switch (part) {
+    case GM_BF16_ROUNDED: make_neighbours(GM_BF16_ROUNDED, n, x, out); break;
+    case GM_BF16_HIGH: make_neighbours(GM_BF16_HIGH, n, x, out); break;
+    case GM_BF16_LOW: make_neighbours(GM_BF16_LOW, n, x, out); break;
+    }
 }
-
-#undef EACH_PART
