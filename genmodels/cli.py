@@ -360,8 +360,12 @@ def _log_to_stderr() -> None:
 
 
 def _show_warning(message: Warning | str, *place: Any, **options: Any) -> None:
-    """On one line: where in the source it arose is of no use to who types a command."""
-    print(f"genmodels: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    """On one line, above a progress bar: where in the source it arose is of no use to who types a command."""
+    text = f"genmodels: warning: {' '.join(str(message).split())}"
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> int:

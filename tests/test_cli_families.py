@@ -20,6 +20,7 @@ from PIL import Image
 
 import genmodels as gm
 from genmodels import run
+from genmodels.training import progress
 
 FEW = ("--limit", "48", "--batch-size", "16", "--image-size", "12", "--epochs", "2")
 
@@ -143,7 +144,9 @@ class TestGAN:
         assert len(gm.load(tmp_path / run.CHECKPOINT).history) == 1
         assert not (tmp_path / run.MODEL).exists()
 
-    def test_collapse_is_told_at_once_and_noted_in_the_report(self, tmp_path, monkeypatch, capsys):
+    @pytest.mark.parametrize("bar", [False, True])
+    def test_collapse_is_told_at_once_and_noted_in_the_report(self, tmp_path, monkeypatch, capsys, bar):
+        monkeypatch.setattr(progress, "watched", lambda: bar)
         monkeypatch.setattr(gm.GAN, "_symptoms", lambda self, losses: ["all images are <the same>"])
         arguments = ("train", "cgan-keras", *FEW, "--out", tmp_path)
         assert call(*arguments) == 0

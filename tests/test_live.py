@@ -14,6 +14,7 @@ from PIL import Image
 from stand_in import StandIn, images
 
 import genmodels as gm
+from genmodels._watched import watched
 from genmodels.callbacks import LivePlot
 from genmodels.training import live
 
@@ -56,12 +57,25 @@ def clock(monkeypatch):
     monkeypatch.setattr(live.time, "monotonic", lambda: float(next(ticks)))
 
 
+def test_a_kernel_is_watched_and_not_what_has_imported_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    shells = {"none": None, "terminal": SimpleNamespace(), "kernel": SimpleNamespace(kernel=object())}
+    for name, shell in shells.items():
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
+        assert watched() == (name == "kernel")
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert watched()
+
+
 def fit(model, callback, epochs=2, **changes):
     return model.fit(images(9), epochs=epochs, batch_size=4, callbacks=callback, **changes)  # 3 steps an epoch
 
 
 @pytest.mark.usefixtures("clock")
 def test_one_picture_is_drawn_anew_and_once_more_at_the_end(notebook):
+    pyplot.close("all")  # what other tests left open
     fit(StandIn(), LivePlot(every_seconds=1), epochs=10)
     # A drawing takes a second by this clock, and a step another: it rests for nine of them.
     assert [bundle["text/plain"] for bundle in notebook.shown] == ["epochs: 0, steps: 1"]

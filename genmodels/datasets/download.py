@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from .._files import replacing
+from .._watched import watched
 from . import cifar, content, reading
 from .sources import File, Source
 
@@ -137,8 +137,7 @@ def _with_urllib(url: str, target: _Bounded) -> None:
 
 def _bar(name: str, total: int) -> Bar:
     """A tqdm bar where tqdm is installed and somebody watches: in a terminal or a notebook."""
-    watched = "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
-    if not (watched and find_spec("tqdm")):
+    if not (watched() and find_spec("tqdm")):
         return _NoBar()
     from tqdm.auto import tqdm
 

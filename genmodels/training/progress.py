@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._watched import watched
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def reporter(verbose: str) -> Report:
         raise ValueError(f"verbose: {verbose!r} is none of {', '.join(map(repr, VERBOSE))}")
     if verbose == "silent":
         return Report()
-    if verbose == "progress" or (verbose == "auto" and _watched()):
+    if verbose == "progress" or (verbose == "auto" and watched()):
         try:
             from tqdm.auto import tqdm
         except ImportError as error:
@@ -39,16 +39,6 @@ def reporter(verbose: str) -> Report:
         else:
             return ProgressBar(tqdm)
     return EpochLog()
-
-
-def _watched() -> bool:
-    """Whether stderr is a terminal, or this is a notebook's kernel."""
-    if "ipykernel" in sys.modules:
-        return True
-    try:
-        return sys.stderr.isatty()
-    except (AttributeError, ValueError):  # no stderr, or closed
-        return False
 
 
 def _text(losses: Mapping[str, float]) -> str:
