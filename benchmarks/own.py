@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each turn, at least one iteration")
     parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "high"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()

@@ -7,8 +7,9 @@ its default one (eager, fused Adam), TensorFlow with Keras (a whole iteration on
 each trains for a while, then each draws, one at a time, on the same number of threads; the order turns from round to
 round. The twins are made from the model's own layers (torch_twin.py, tensorflow_twin.py); their parameter counts must
 agree with the model's. With `--precision bf16` all of them multiply in bfloat16: PyTorch by its autocast, TensorFlow by
-the policy mixed_bfloat16. An iteration is a step of a VAE, critic_steps discriminator steps and one generator step of a
-GAN; a draw is a batch of images from the prior.
+the policy mixed_bfloat16; with `--precision high` genmodels alone does, in three products for one. An iteration is a
+step of a VAE, critic_steps discriminator steps and one generator step of a GAN; a draw is a batch of images from the
+prior.
 
 The ratio is the faster peer's time over ours, round by round: 2 means twice as fast as the faster of both. PyTorch's
 better layout and the faster peer are those of the smaller median, for training and sampling apart. The table holds the
@@ -137,7 +138,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn, at least one iteration")
     parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "high"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()

@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("model", choices=gm.zoo.names(), metavar="MODEL")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, help="images; that of the model's recipe unless given")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bf16"))
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "high"))
     options = parser.parse_args()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what frameworks print is no reply
