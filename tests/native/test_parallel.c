@@ -2,6 +2,8 @@
 #include "base/parallel.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -98,11 +100,31 @@ TEST(forked_child_works) {
     }
 }
 
+typedef struct caller {
+    atomic_int calls;
+    atomic_bool stop;
+} caller;
+
+static void *call_until_stopped(void *argument) {
+    caller *self = argument;
+    while (!atomic_load(&self->stop)) {
+        each_once(MOST);
+        atomic_fetch_add(&self->calls, 1);
+    }
+    return NULL;
+}
+
+/* Every thread has started before the forks and ends after them: a thread that starts or ends may be inside the
+ * allocator of the address sanitizer, whose locks a child inherits locked. */
 TEST(fork_while_the_pool_is_busy) {
     gm_set_num_threads(2);
+    each_once(MOST);
+    caller busy = {0};
     pthread_t other;
-    CHECK(pthread_create(&other, NULL, call_again_and_again, NULL) == 0, "cannot start a thread");
+    CHECK(pthread_create(&other, NULL, call_until_stopped, &busy) == 0, "cannot start a thread");
+    while (atomic_load(&busy.calls) == 0) continue;
     for (int i = 0; i < 5; i++) work_in_child();
+    atomic_store(&busy.stop, true);
     CHECK(pthread_join(other, NULL) == 0, "cannot join");
     each_once(MOST);
 }
