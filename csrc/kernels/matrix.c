@@ -1,16 +1,19 @@
 /* Products of matrices in blocks that stay in the caches.
  *
  * Both sides are packed: a into tiles of a few rows, b into panels of a few vectors, each contiguous along the depth. In
- * place their rows may be pages apart, or at distances that fill one set of the cache only; and weights of a wide layer
- * (157 MB in one of the reference models) are read from memory once, not once for every group of samples.
+ * place their rows may be pages apart, or at distances that fill one set of the cache only. What is met by few others, or
+ * has its rows close together, is read where it is.
  *
- *     for a stretch of columns         whose packed block of b stays in the L3
- *         for a block of the depth     so long that a tile and the panels of a task stay in L1 and L2
- *             for a stretch of rows
- *                 pack; then tasks of some tiles times some panels add the block's products to `out`
+ * The side with fewer lanes (rows of a, columns of b) is packed for all. Of the other each task packs what it multiplies:
+ * weights of a wide layer (157 MB in one of the reference models) come from memory once, to the cache where they are used.
  *
- * Every block's sums start at zero and are added in the order of the blocks, so that long sums lose little; the
- * epilogue follows the last block, while the rows are in the cache. */
+ *     for a stretch of the shared side's lanes
+ *         for a block of the depth     so long that a tile stays in the L1, a panel in the L2
+ *             tasks: pack some groups of the other side and multiply them with the whole stretch;
+ *                    then, while others still multiply, pack the next block's stretch
+ *
+ * Every block's sums start at zero and are added to `out` in the order of the blocks, so that long sums lose little; the
+ * epilogue follows the last block, while the values are in the cache. Which side is shared changes no bit. */
 #include "kernels/matrix.h"
 
 #include <string.h>
@@ -22,17 +25,19 @@
 
 enum {
     DEPTH = 512,    /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
-    COLUMNS = 2048, /* of a stretch: 4 MB packed */
-    ROWS = 1024,    /* of a stretch: 2 MB packed */
-    PANELS = 4,     /* of a task, at most: 512 KB */
-    TASKS = 32,     /* at least, where there are so many tiles and panels */
-    WIDEST = 64     /* no tile or panel of any instruction set is wider */
+    STRETCH = 1024, /* lanes of the shared side: 2 MB packed */
+    OWN = 64 << 10, /* floats that a task packs, or those of one group: 256 KB */
+    TASKS = 32,     /* at least, where there are so many groups */
+    SLOTS = 16,     /* most threads that multiply at a time, each with a place to pack */
+    FEW = 36,   /* lanes: what meets no more is not worth packing (1.2 times as fast in place, with 12 lanes 3 times) */
+    NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
+    WIDEST = 64 /* no tile or panel of any instruction set is wider */
 };
 
-/* Part of a matrix, and where it is packed: groups of lanes (rows of a: tiles, columns of b: panels), each group contiguous
- * with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16 are
- * rounded on the way; where an instruction multiplies pairs, two values along the depth become one, and the depth is gone
- * through once for each term of the product. */
+/* A matrix of the product, or part of it: groups of lanes (rows of a: tiles, columns of b: panels). A packed group is
+ * contiguous with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16
+ * are rounded on the way; where an instruction multiplies pairs, two values along the depth become one, and the depth is
+ * gone through once for each term of the product. */
 typedef struct side {
     const gm_kernels *kernels;
     bool rounded;              /* floats are */
@@ -43,17 +48,20 @@ typedef struct side {
     int64_t depth;                 /* values, or pairs of them for each term */
     int64_t lane_step, depth_step; /* in `from` */
     bool is_a;                     /* groups are tiles, all of one width; else panels */
-    int64_t groups;
-    float *packed;
+    int64_t begin, end;            /* the groups in use */
+    float *packed;                 /* where these are; NULL: read in place, where lanes are neighbours */
 } side;
 
 typedef struct block {
     const gm_matrix_product *product;
     const gm_kernels *kernels;
-    int64_t row0, column0; /* of this part of the product */
-    side a, b;
-    int64_t row_parts, column_parts; /* of the block: tasks */
-    bool first, last;                /* along the depth */
+    int64_t first_lane; /* of the stretch */
+    side shared, own;   /* the latter whole, not packed yet */
+    side next;          /* the shared side of the block to come; no groups: none */
+    int64_t tasks;      /* that multiply */
+    float *slots;       /* where they pack; NULL: they do not */
+    int64_t slot_floats;
+    bool first, last; /* along the depth */
 } block;
 
 /* ---- Packing ---- */
@@ -74,6 +82,16 @@ static gm_panel group_at(const side *at, int64_t index) {
     return (gm_panel){index * tile->rows, min_of(tile->rows, at->lanes - index * tile->rows), tile->rows};
 }
 
+static float *packed_at(const side *at, gm_panel group) {
+    return at->packed + (group.first - group_at(at, at->begin).first) * at->depth;
+}
+
+/* Where a group is to be read, and how far apart its depths are. */
+static const float *group_in(const side *at, gm_panel group, int64_t *step) {
+    *step = at->packed ? group.width : at->depth_step;
+    return at->packed ? packed_at(at, group) : at->from + group.first;
+}
+
 /* Lanes that are neighbours in memory: whole rows are read in order, a few of them a task. */
 enum { ROWS_A_TASK = 16 };
 
@@ -83,9 +101,9 @@ static void copy_rows(const side *at, int64_t task) {
         int64_t value = d % term_depth(at) * values_each(at);
         const float *row = at->from + value * at->depth_step;
         const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
-        for (int64_t g = 0; g < at->groups; g++) {
+        for (int64_t g = at->begin; g < at->end; g++) {
             gm_panel group = group_at(at, g);
-            float *to = at->packed + group.first * at->depth + d * group.width;
+            float *to = packed_at(at, group) + d * group.width;
             int64_t lane = group.first, count = group.columns;
             if (at->terms)
                 at->kernels->bf16_pair(at->parts[d / term_depth(at)], count, row + lane, next ? next + lane : NULL, to);
@@ -119,7 +137,7 @@ static void turn_term(const side *at, gm_panel group, int64_t term) {
     int64_t first = group.first, last = first + group.columns - 1, depth = term_depth(at);
     float made[4][STRIP];
     for (int64_t d = 0; d < depth; d += STRIP) {
-        float *to = at->packed + first * at->depth + (term * depth + d) * group.width;
+        float *to = packed_at(at, group) + (term * depth + d) * group.width;
         int64_t length = min_of(STRIP, depth - d);
         for (int64_t l = 0; l < group.width; l += 4) {
             const float *lane[4];
@@ -137,22 +155,16 @@ static void turn_lanes(const side *at, int64_t index) {
     for (int64_t term = 0; term < max_of(1, at->terms); term++) turn_term(at, group_at(at, index), term);
 }
 
-static int64_t pack_tasks(const side *at) { return at->lane_step == 1 ? ceil_div(at->depth, ROWS_A_TASK) : at->groups; }
+static int64_t pack_tasks(const side *at) {
+    if (!at->packed || at->begin == at->end) return 0;
+    return at->lane_step == 1 ? ceil_div(at->depth, ROWS_A_TASK) : at->end - at->begin;
+}
 
 static void pack(const side *at, int64_t task) {
     if (at->lane_step == 1)
         copy_rows(at, task);
     else
-        turn_lanes(at, task);
-}
-
-static void pack_task(void *context, int64_t index) {
-    const block *at = context;
-    int64_t of_b = pack_tasks(&at->b);
-    if (index < of_b)
-        pack(&at->b, index);
-    else
-        pack(&at->a, index - of_b);
+        turn_lanes(at, at->begin + task);
 }
 
 /* ---- Multiplying ---- */
@@ -176,44 +188,48 @@ static void finish_rows(const block *at, int64_t rows, int64_t columns, float *o
     }
 }
 
-/* A tile of a times a panel of b, in as many pieces as the panel's width asks for. */
-static void multiply_tile(const block *at, gm_panel tile, gm_panel panel, float *out) {
+/* Group `tile` of a times group `panel` of b, in as many pieces as the panel's width asks for. */
+static void multiply_groups(const block *at, const side *a, int64_t tile_index, const side *b, int64_t panel_index) {
+    gm_panel tile = group_at(a, tile_index), panel = group_at(b, panel_index);
     int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns), stride = at->product->columns;
-    gm_sweep sweep = {.N = 1, .I = 1, .J = at->a.depth, .x_j = tile.width, .y_j = panel.width};
-    const float *x = at->a.packed + tile.first * at->a.depth, *y = at->b.packed + panel.first * at->b.depth;
+    int64_t row0 = (at->shared.is_a ? at->first_lane : 0) + tile.first;
+    int64_t column0 = (at->shared.is_a ? 0 : at->first_lane) + panel.first;
+    gm_sweep sweep = {.N = 1, .I = 1, .J = a->depth};
+    const float *x = group_in(a, tile, &sweep.x_j), *y = group_in(b, panel, &sweep.y_j);
+    float *out = at->product->out + row0 * stride + column0;
+    if (at->first && !at->product->add) begin_rows(at, tile.columns, column0, panel.columns, out);
     for (int64_t row = 0; row < tile.columns; row += most)
-        at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x + row, y,
-                                out + row * stride + panel.first, stride);
+        at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x + row, y, out + row * stride,
+                                stride);
+    if (at->last && at->product->epilogue) finish_rows(at, tile.columns, panel.columns, out);
 }
 
-static void multiply_task(void *context, int64_t index) {
+/* Panels that all stay in the L2: then rows of `out` are written whole. */
+static bool is_small(const side *columns) { return columns->lanes * columns->depth <= OWN; }
+
+static void multiply_task(const block *at, int64_t index) {
+    const side *shared = &at->shared;
+    side own = at->own;
+    int64_t groups = group_count(&own);
+    own.begin = groups * index / at->tasks, own.end = groups * (index + 1) / at->tasks;
+    if (at->slots) own.packed = at->slots + gm_parallel_slot() * at->slot_floats;
+    for (int64_t task = 0; task < pack_tasks(&own); task++) pack(&own, task);
+    const side *outer = shared, *inner = &own;
+    if (own.is_a && is_small(shared)) outer = &own, inner = shared;
+    for (int64_t i = outer->begin; i < outer->end; i++)
+        for (int64_t j = inner->begin; j < inner->end; j++)
+            if (outer->is_a)
+                multiply_groups(at, outer, i, inner, j);
+            else
+                multiply_groups(at, inner, j, outer, i);
+}
+
+static void block_task(void *context, int64_t index) {
     const block *at = context;
-    const gm_matrix_product *product = at->product;
-    const side *a = &at->a, *b = &at->b;
-    int64_t row_part = index / at->column_parts, column_part = index % at->column_parts;
-    int64_t tile0 = a->groups * row_part / at->row_parts, tile1 = a->groups * (row_part + 1) / at->row_parts;
-    int64_t panel0 = b->groups * column_part / at->column_parts;
-    int64_t panel1 = b->groups * (column_part + 1) / at->column_parts;
-    int64_t from = group_at(b, panel0).first;
-    gm_panel widest = group_at(b, panel1 - 1);
-    int64_t columns = widest.first + widest.columns - from;
-    for (int64_t t = tile0; t < tile1; t++) {
-        gm_panel tile = group_at(a, t);
-        float *out = product->out + (at->row0 + tile.first) * product->columns + at->column0;
-        if (at->first && !product->add) begin_rows(at, tile.columns, at->column0 + from, columns, out + from);
-        for (int64_t p = panel0; p < panel1; p++) multiply_tile(at, tile, group_at(b, p), out);
-        if (at->last && product->epilogue) finish_rows(at, tile.columns, columns, out + from);
-    }
-}
-
-static void run_block(block *at) {
-    at->a.groups = group_count(&at->a);
-    at->b.groups = group_count(&at->b);
-    at->column_parts = ceil_div(at->b.groups, PANELS);
-    at->row_parts = min_of(at->a.groups, ceil_div(TASKS, at->column_parts));
-    at->column_parts = min_of(at->b.groups, max_of(at->column_parts, ceil_div(TASKS, at->row_parts)));
-    gm_parallel_for(pack_tasks(&at->a) + pack_tasks(&at->b), pack_task, at);
-    gm_parallel_for(at->row_parts * at->column_parts, multiply_task, at);
+    if (index < at->tasks)
+        multiply_task(at, index);
+    else
+        pack(&at->next, index - at->tasks);
 }
 
 /* The length of pieces of `all` that are as equal as can be, multiples of `unit`, `most` at most. */
@@ -222,36 +238,76 @@ static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
     return ceil_div(all, pieces * unit) * unit;
 }
 
+/* Lanes of a stretch, with what its last group may hold besides, and floats that a task packs. */
+static int64_t stretch_lanes(int64_t all) { return ceil_div(min_of(STRETCH, all), WIDEST) * WIDEST + WIDEST; }
+static int64_t own_floats(int64_t depth) { return max_of(OWN, WIDEST * depth); }
+
+/* The part of a side with these lanes, at these places along its depth. */
+static side part_of(const side *whole, int64_t lane, int64_t lanes, int64_t value, int64_t values) {
+    side part = *whole;
+    part.from += lane * part.lane_step + value * part.depth_step;
+    part.lanes = min_of(lanes, whole->lanes - lane);
+    part.values = min_of(values, whole->values - value);
+    part.depth = max_of(1, part.terms) * term_depth(&part);
+    part.end = group_count(&part);
+    return part;
+}
+
+static bool is_packed(const side *at, const side *other) {
+    bool as_they_are = at->lane_step == 1 && !at->rounded && !at->terms;
+    return !as_they_are || (at->depth_step > NEAR && other->lanes > FEW);
+}
+
+/* The side with fewer lanes; or small panels, where there are more tiles to share out. */
+static bool shares_rows(const side *rows, const side *columns) {
+    side panels = part_of(columns, 0, columns->lanes, 0, DEPTH);
+    return rows->lanes < columns->lanes && !(is_small(&panels) && group_count(rows) > group_count(columns));
+}
+
 void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
     const gm_matrix *a = &product->a, *b = &product->b;
     const gm_bf16_terms *of_pairs = gm_kernels_terms(product->precision);
     const gm_kernels *kernels = gm_kernels_for(of_pairs ? GM_BF16_PAIRS : product->precision);
-    side part = {.kernels = kernels, .terms = of_pairs ? of_pairs->count : 0, .rounded = product->precision == GM_BF16};
-    block at = {.product = product, .kernels = kernels, .a = part, .b = part};
-    at.a.is_a = true;
-    at.a.lane_step = a->row, at.a.depth_step = a->column;
-    at.b.lane_step = b->column, at.b.depth_step = b->row;
-    if (of_pairs) at.a.parts = of_pairs->left, at.b.parts = of_pairs->right;
-    int64_t each = values_each(&part), terms = max_of(1, part.terms);
-    int64_t values = even_piece(product->depth, DEPTH / terms * each, each);
-    at.b.packed = workspace;
-    at.a.packed = workspace + values / each * terms * min_of(COLUMNS, ceil_div(product->columns, WIDEST) * WIDEST);
-    for (at.column0 = 0; at.column0 < product->columns; at.column0 += COLUMNS)
-        for (int64_t d = 0; d < product->depth; d += values)
-            for (at.row0 = 0; at.row0 < product->rows; at.row0 += ROWS) {
-                at.a.from = a->at + at.row0 * a->row + d * a->column;
-                at.b.from = b->at + d * b->row + at.column0 * b->column;
-                at.a.lanes = min_of(ROWS, product->rows - at.row0);
-                at.b.lanes = min_of(COLUMNS, product->columns - at.column0);
-                at.a.values = at.b.values = min_of(values, product->depth - d);
-                at.a.depth = at.b.depth = terms * term_depth(&at.a);
-                at.first = d == 0;
-                at.last = d + values >= product->depth;
-                run_block(&at);
-            }
+    side rows = {.kernels = kernels, .values = product->depth, .rounded = product->precision == GM_BF16};
+    if (of_pairs) rows.terms = of_pairs->count;
+    side columns = rows;
+    rows.is_a = true;
+    rows.from = a->at, rows.lanes = product->rows, rows.lane_step = a->row, rows.depth_step = a->column;
+    columns.from = b->at, columns.lanes = product->columns, columns.lane_step = b->column, columns.depth_step = b->row;
+    if (of_pairs) rows.parts = of_pairs->left, columns.parts = of_pairs->right;
+    bool of_rows = shares_rows(&rows, &columns);
+    const side *shared = of_rows ? &rows : &columns, *own = of_rows ? &columns : &rows;
+
+    int64_t each = values_each(&rows), terms = max_of(1, rows.terms);
+    int64_t values = even_piece(product->depth, DEPTH / terms * each, each), depth = values / each * terms;
+    int64_t buffer_floats = depth * stretch_lanes(shared->lanes);
+    block at = {.product = product, .kernels = kernels, .slot_floats = own_floats(depth)};
+    if (is_packed(own, shared)) at.slots = workspace + 2 * buffer_floats;
+    int64_t own_width = own->is_a ? kernels->tile.rows : kernels->tile.panel, own_groups = group_count(own);
+    int64_t most_groups = max_of(1, OWN / (own_width * depth));
+    int64_t tasks = min_of(own_groups, max_of(TASKS, ceil_div(own_groups, most_groups)));
+
+    int64_t of_depth = ceil_div(product->depth, values), blocks = ceil_div(shared->lanes, STRETCH) * of_depth;
+    for (int64_t next = 0; next <= blocks; next++) {
+        at.shared = at.next;
+        at.next.end = 0;
+        if (next < blocks) {
+            at.next = part_of(shared, next / of_depth * STRETCH, STRETCH, next % of_depth * values, values);
+            if (is_packed(shared, own)) at.next.packed = workspace + next % 2 * buffer_floats;
+        }
+        if (next > 0) {
+            int64_t i = next - 1, d = i % of_depth;
+            at.first_lane = i / of_depth * STRETCH;
+            at.own = part_of(own, 0, own->lanes, d * values, values);
+            at.first = d == 0, at.last = d == of_depth - 1;
+            at.tasks = tasks;
+        }
+        gm_parallel_for_slots(at.tasks + pack_tasks(&at.next), SLOTS, block_task, &at);
+    }
 }
 
 int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
-    int64_t packed = min_of(DEPTH, GM_BF16_MOST_TERMS * ceil_div(min_of(DEPTH, depth), 2));
-    return max_of(packed, min_of(DEPTH, depth)) * (min_of(ROWS, rows) + min_of(COLUMNS, columns) + 2 * WIDEST);
+    int64_t floats = min_of(DEPTH, depth), pairs = ceil_div(floats, 2);
+    int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_TERMS * pairs), floats);
+    return 2 * packed * stretch_lanes(min_of(rows, columns)) + SLOTS * own_floats(packed);
 }

@@ -17,12 +17,17 @@ GM_INLINE vf v_load(const float *p) {
 }
 GM_INLINE void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
 GM_INLINE vf v_load_n(const float *p, int64_t n) {
-    vf v = v_zero();
-    for (int64_t i = 0; i < n; i++) v[i] = p[i];
-    return v;
+    if (n >= VL) return v_load(p);
+    return (vf){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
 }
 GM_INLINE void v_store_n(float *p, vf v, int64_t n) {
-    for (int64_t i = 0; i < n; i++) p[i] = v[i];
+    if (n >= VL) {
+        v_store(p, v);
+        return;
+    }
+    if (n > 0) p[0] = v[0];
+    if (n > 1) p[1] = v[1];
+    if (n > 2) p[2] = v[2];
 }
 GM_INLINE vf v_choose(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
 GM_INLINE vf v_add(vf a, vf b) { return a + b; }
