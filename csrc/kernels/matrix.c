@@ -8,9 +8,10 @@
  * weights of a wide layer (157 MB in one of the reference models) come from memory once, to the cache where they are used.
  *
  *     for a stretch of the shared side's lanes
- *         for a block of the depth     so long that a tile stays in the L1, a panel in the L2
- *             tasks: pack some groups of the other side and multiply them with the whole stretch;
- *                    then, while others still multiply, pack the next block's stretch
+ *         for some blocks of the depth     a round: packed for all, they stay in the L3
+ *             tasks: for each block        so long that a tile stays in the L1, a panel in the L2
+ *                        pack some groups of the other side and multiply them with the whole stretch;
+ *                    then, while others still multiply, pack for the next round
  *
  * Every block's sums start at zero and are added to `out` in the order of the blocks, so that long sums lose little; the
  * epilogue follows the last block, while the values are in the cache. Which side is shared changes no bit. */
@@ -24,11 +25,12 @@
 #include "kernels/turn.h"
 
 enum {
-    DEPTH = 512,    /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
-    STRETCH = 1024, /* lanes of the shared side: 2 MB packed */
-    OWN = 64 << 10, /* floats that a task packs, or those of one group: 256 KB */
-    TASKS = 32,     /* at least, where there are so many groups */
-    SLOTS = 16,     /* most threads that multiply at a time, each with a place to pack */
+    DEPTH = 512,        /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
+    STRETCH = 1024,     /* lanes of the shared side: 2 MB a block */
+    SHARED = 512 << 10, /* floats of a round, or those of one block: 2 MB */
+    OWN = 64 << 10,     /* floats that a task packs, or those of one group: 256 KB */
+    TASKS = 32,         /* at least, where there are so many groups */
+    SLOTS = 16,         /* most threads that multiply at a time, each with a place to pack */
     FEW = 36,   /* lanes: what meets no more is not worth packing (1.2 times as fast in place, with 12 lanes 3 times) */
     NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
     WIDEST = 64 /* no tile or panel of any instruction set is wider */
@@ -52,17 +54,23 @@ typedef struct side {
     float *packed;                 /* where these are; NULL: read in place, where lanes are neighbours */
 } side;
 
-typedef struct block {
+typedef struct plan {
     const gm_matrix_product *product;
     const gm_kernels *kernels;
-    int64_t first_lane; /* of the stretch */
-    side shared, own;   /* the latter whole, not packed yet */
-    side next;          /* the shared side of the block to come; no groups: none */
-    int64_t tasks;      /* that multiply */
-    float *slots;       /* where they pack; NULL: they do not */
+    side shared, own;             /* whole */
+    int64_t values, blocks;       /* of a block along the depth; blocks */
+    int64_t round_blocks, rounds; /* blocks of a round, rounds along the depth */
+    int64_t tasks;                /* of a round, that multiply */
+    int64_t block_floats;         /* of the shared side, packed */
     int64_t slot_floats;
-    bool first, last; /* along the depth */
-} block;
+    float *buffers[2], *slots; /* where rounds are packed, in turn, and where threads pack; NULL: read in place */
+} plan;
+
+/* Of all: first those of one stretch. */
+typedef struct round {
+    const plan *of;
+    int64_t index; /* of the round to multiply; the next is to be packed */
+} round;
 
 /* ---- Packing ---- */
 
@@ -169,7 +177,7 @@ static void pack(const side *at, int64_t task) {
 
 /* ---- Multiplying ---- */
 
-static void begin_rows(const block *at, int64_t rows, int64_t column, int64_t columns, float *out) {
+static void begin_rows(const plan *at, int64_t rows, int64_t column, int64_t columns, float *out) {
     const gm_epilogue *epilogue = at->product->epilogue;
     const float *bias = epilogue && epilogue->bias ? epilogue->bias + column : NULL;
     for (int64_t m = 0; m < rows; m++, out += at->product->columns) {
@@ -180,7 +188,7 @@ static void begin_rows(const block *at, int64_t rows, int64_t column, int64_t co
     }
 }
 
-static void finish_rows(const block *at, int64_t rows, int64_t columns, float *out) {
+static void finish_rows(const plan *at, int64_t rows, int64_t columns, float *out) {
     const gm_epilogue *e = at->product->epilogue;
     for (int64_t m = 0; m < rows; m++, out += at->product->columns) {
         if (e->act.kind != GM_LINEAR) at->kernels->activate(e->act, columns, out, out);
@@ -188,59 +196,40 @@ static void finish_rows(const block *at, int64_t rows, int64_t columns, float *o
     }
 }
 
+/* One block of the depth, of some groups of each side. */
+typedef struct block {
+    const side *a, *b;
+    int64_t row0, column0; /* of the sides' first lanes */
+    bool first, last;      /* along the depth */
+} block;
+
 /* Group `tile` of a times group `panel` of b, in as many pieces as the panel's width asks for. */
-static void multiply_groups(const block *at, const side *a, int64_t tile_index, const side *b, int64_t panel_index) {
-    gm_panel tile = group_at(a, tile_index), panel = group_at(b, panel_index);
+static void multiply_groups(const plan *at, const block *of, int64_t tile_index, int64_t panel_index) {
+    gm_panel tile = group_at(of->a, tile_index), panel = group_at(of->b, panel_index);
     int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns), stride = at->product->columns;
-    int64_t row0 = (at->shared.is_a ? at->first_lane : 0) + tile.first;
-    int64_t column0 = (at->shared.is_a ? 0 : at->first_lane) + panel.first;
-    gm_sweep sweep = {.N = 1, .I = 1, .J = a->depth};
-    const float *x = group_in(a, tile, &sweep.x_j), *y = group_in(b, panel, &sweep.y_j);
-    float *out = at->product->out + row0 * stride + column0;
-    if (at->first && !at->product->add) begin_rows(at, tile.columns, column0, panel.columns, out);
+    int64_t column = of->column0 + panel.first;
+    gm_sweep sweep = {.N = 1, .I = 1, .J = of->a->depth};
+    const float *x = group_in(of->a, tile, &sweep.x_j), *y = group_in(of->b, panel, &sweep.y_j);
+    float *out = at->product->out + (of->row0 + tile.first) * stride + column;
+    if (of->first && !at->product->add) begin_rows(at, tile.columns, column, panel.columns, out);
     for (int64_t row = 0; row < tile.columns; row += most)
         at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x + row, y, out + row * stride,
                                 stride);
-    if (at->last && at->product->epilogue) finish_rows(at, tile.columns, panel.columns, out);
+    if (of->last && at->product->epilogue) finish_rows(at, tile.columns, panel.columns, out);
 }
 
-/* Panels that all stay in the L2: then rows of `out` are written whole. */
+/* Panels that all stay in the L2. */
 static bool is_small(const side *columns) { return columns->lanes * columns->depth <= OWN; }
 
-static void multiply_task(const block *at, int64_t index) {
-    const side *shared = &at->shared;
-    side own = at->own;
-    int64_t groups = group_count(&own);
-    own.begin = groups * index / at->tasks, own.end = groups * (index + 1) / at->tasks;
-    if (at->slots) own.packed = at->slots + gm_parallel_slot() * at->slot_floats;
-    for (int64_t task = 0; task < pack_tasks(&own); task++) pack(&own, task);
-    const side *outer = shared, *inner = &own;
-    if (own.is_a && is_small(shared)) outer = &own, inner = shared;
+/* The larger side outermost; but over small panels rows of `out` are written whole. */
+static void multiply_block(const plan *at, const block *of) {
+    bool by_tiles = at->shared.is_a || is_small(of->b);
+    const side *outer = by_tiles ? of->a : of->b, *inner = by_tiles ? of->b : of->a;
     for (int64_t i = outer->begin; i < outer->end; i++)
-        for (int64_t j = inner->begin; j < inner->end; j++)
-            if (outer->is_a)
-                multiply_groups(at, outer, i, inner, j);
-            else
-                multiply_groups(at, inner, j, outer, i);
+        for (int64_t j = inner->begin; j < inner->end; j++) multiply_groups(at, of, by_tiles ? i : j, by_tiles ? j : i);
 }
 
-static void block_task(void *context, int64_t index) {
-    const block *at = context;
-    if (index < at->tasks)
-        multiply_task(at, index);
-    else
-        pack(&at->next, index - at->tasks);
-}
-
-/* The length of pieces of `all` that are as equal as can be, multiples of `unit`, `most` at most. */
-static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
-    int64_t pieces = max_of(1, ceil_div(all, most));
-    return ceil_div(all, pieces * unit) * unit;
-}
-
-/* Lanes of a stretch, with what its last group may hold besides, and floats that a task packs. */
-static int64_t stretch_lanes(int64_t all) { return ceil_div(min_of(STRETCH, all), WIDEST) * WIDEST + WIDEST; }
-static int64_t own_floats(int64_t depth) { return max_of(OWN, WIDEST * depth); }
+/* ---- Rounds ---- */
 
 /* The part of a side with these lanes, at these places along its depth. */
 static side part_of(const side *whole, int64_t lane, int64_t lanes, int64_t value, int64_t values) {
@@ -253,6 +242,63 @@ static side part_of(const side *whole, int64_t lane, int64_t lanes, int64_t valu
     return part;
 }
 
+static int64_t first_lane(const plan *at, int64_t round) { return round / at->rounds * STRETCH; }
+static int64_t first_block(const plan *at, int64_t round) { return round % at->rounds * at->round_blocks; }
+
+/* The round's stretch of the shared side, in its block i. */
+static side shared_part(const plan *at, int64_t round, int64_t i) {
+    int64_t value = (first_block(at, round) + i) * at->values;
+    side part = part_of(&at->shared, first_lane(at, round), STRETCH, value, at->values);
+    float *buffer = at->buffers[round % 2];
+    part.packed = buffer ? buffer + i * at->block_floats : NULL;
+    return part;
+}
+
+static void multiply_task(const plan *at, int64_t round, int64_t task) {
+    int64_t lane = first_lane(at, round), begin = first_block(at, round);
+    int64_t end = min_of(at->blocks, begin + at->round_blocks), groups = group_count(&at->own);
+    for (int64_t i = begin; i < end; i++) {
+        side shared = shared_part(at, round, i - begin);
+        side own = part_of(&at->own, 0, at->own.lanes, i * at->values, at->values);
+        own.begin = groups * task / at->tasks, own.end = groups * (task + 1) / at->tasks;
+        own.packed = at->slots ? at->slots + gm_parallel_slot() * at->slot_floats : NULL;
+        for (int64_t k = 0; k < pack_tasks(&own); k++) pack(&own, k);
+        block of = {&own, &shared, 0, lane, i == 0, i == at->blocks - 1};
+        if (shared.is_a) of = (block){&shared, &own, lane, 0, i == 0, i == at->blocks - 1};
+        multiply_block(at, &of);
+    }
+}
+
+static void pack_task(const plan *at, int64_t round, int64_t task) {
+    side first = shared_part(at, round, 0); /* no other has more tasks */
+    int64_t i = task / pack_tasks(&first);
+    if (first_block(at, round) + i >= at->blocks) return;
+    side part = shared_part(at, round, i);
+    pack(&part, task % pack_tasks(&first));
+}
+
+static void round_task(void *context, int64_t index) {
+    const round *at = context;
+    int64_t multiplies = at->index < 0 ? 0 : at->of->tasks;
+    if (index < multiplies)
+        multiply_task(at->of, at->index, index);
+    else
+        pack_task(at->of, at->index + 1, index - multiplies);
+}
+
+/* ---- The plan ---- */
+
+/* The length of pieces of `all` that are as equal as can be, multiples of `unit`, `most` at most. */
+static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
+    int64_t pieces = max_of(1, ceil_div(all, most));
+    return ceil_div(all, pieces * unit) * unit;
+}
+
+/* Lanes of a stretch, with what its last group may hold besides. */
+static int64_t stretch_lanes(int64_t all) { return ceil_div(min_of(STRETCH, all), WIDEST) * WIDEST + WIDEST; }
+
+static int64_t slot_floats(int64_t depth) { return max_of(OWN, WIDEST * depth); }
+
 static bool is_packed(const side *at, const side *other) {
     bool as_they_are = at->lane_step == 1 && !at->rounded && !at->terms;
     return !as_they_are || (at->depth_step > NEAR && other->lanes > FEW);
@@ -264,50 +310,58 @@ static bool shares_rows(const side *rows, const side *columns) {
     return rows->lanes < columns->lanes && !(is_small(&panels) && group_count(rows) > group_count(columns));
 }
 
-void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
+static void plan_sides(plan *at) {
+    const gm_matrix_product *product = at->product;
     const gm_matrix *a = &product->a, *b = &product->b;
     const gm_bf16_terms *of_pairs = gm_kernels_terms(product->precision);
-    const gm_kernels *kernels = gm_kernels_for(of_pairs ? GM_BF16_PAIRS : product->precision);
-    side rows = {.kernels = kernels, .values = product->depth, .rounded = product->precision == GM_BF16};
+    at->kernels = gm_kernels_for(of_pairs ? GM_BF16_PAIRS : product->precision);
+    side rows = {.kernels = at->kernels, .values = product->depth, .rounded = product->precision == GM_BF16};
     if (of_pairs) rows.terms = of_pairs->count;
     side columns = rows;
     rows.is_a = true;
     rows.from = a->at, rows.lanes = product->rows, rows.lane_step = a->row, rows.depth_step = a->column;
     columns.from = b->at, columns.lanes = product->columns, columns.lane_step = b->column, columns.depth_step = b->row;
     if (of_pairs) rows.parts = of_pairs->left, columns.parts = of_pairs->right;
-    bool of_rows = shares_rows(&rows, &columns);
-    const side *shared = of_rows ? &rows : &columns, *own = of_rows ? &columns : &rows;
+    at->shared = columns, at->own = rows;
+    if (shares_rows(&rows, &columns)) at->shared = rows, at->own = columns;
+}
 
-    int64_t each = values_each(&rows), terms = max_of(1, rows.terms);
-    int64_t values = even_piece(product->depth, DEPTH / terms * each, each), depth = values / each * terms;
-    int64_t buffer_floats = depth * stretch_lanes(shared->lanes);
-    block at = {.product = product, .kernels = kernels, .slot_floats = own_floats(depth)};
-    if (is_packed(own, shared)) at.slots = workspace + 2 * buffer_floats;
-    int64_t own_width = own->is_a ? kernels->tile.rows : kernels->tile.panel, own_groups = group_count(own);
-    int64_t most_groups = max_of(1, OWN / (own_width * depth));
-    int64_t tasks = min_of(own_groups, max_of(TASKS, ceil_div(own_groups, most_groups)));
+static void plan_blocks(plan *at, float *workspace) {
+    const side *shared = &at->shared, *own = &at->own;
+    int64_t each = values_each(shared), terms = max_of(1, shared->terms);
+    at->values = even_piece(shared->values, DEPTH / terms * each, each);
+    at->blocks = ceil_div(shared->values, at->values);
+    int64_t depth = at->values / each * terms;
+    at->block_floats = depth * stretch_lanes(shared->lanes);
+    at->round_blocks = min_of(at->blocks, max_of(1, SHARED / at->block_floats));
+    at->rounds = ceil_div(at->blocks, at->round_blocks);
+    at->slot_floats = slot_floats(depth);
+    int64_t buffer = at->round_blocks * at->block_floats;
+    for (int i = 0; i < 2 && is_packed(shared, own); i++) at->buffers[i] = workspace + i * buffer;
+    if (is_packed(own, shared)) at->slots = workspace + 2 * buffer;
+    int64_t width = own->is_a ? at->kernels->tile.rows : at->kernels->tile.panel, groups = group_count(own);
+    int64_t most = max_of(1, OWN / (width * depth));
+    at->tasks = min_of(groups, max_of(TASKS, ceil_div(groups, most)));
+}
 
-    int64_t of_depth = ceil_div(product->depth, values), blocks = ceil_div(shared->lanes, STRETCH) * of_depth;
-    for (int64_t next = 0; next <= blocks; next++) {
-        at.shared = at.next;
-        at.next.end = 0;
-        if (next < blocks) {
-            at.next = part_of(shared, next / of_depth * STRETCH, STRETCH, next % of_depth * values, values);
-            if (is_packed(shared, own)) at.next.packed = workspace + next % 2 * buffer_floats;
+void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
+    plan plan = {.product = product};
+    plan_sides(&plan);
+    plan_blocks(&plan, workspace);
+    int64_t rounds = ceil_div(plan.shared.lanes, STRETCH) * plan.rounds;
+    for (round at = {&plan, -1}; at.index < rounds; at.index++) {
+        int64_t tasks = at.index < 0 ? 0 : plan.tasks;
+        if (at.index + 1 < rounds) {
+            side next = shared_part(&plan, at.index + 1, 0);
+            tasks += plan.round_blocks * pack_tasks(&next);
         }
-        if (next > 0) {
-            int64_t i = next - 1, d = i % of_depth;
-            at.first_lane = i / of_depth * STRETCH;
-            at.own = part_of(own, 0, own->lanes, d * values, values);
-            at.first = d == 0, at.last = d == of_depth - 1;
-            at.tasks = tasks;
-        }
-        gm_parallel_for_slots(at.tasks + pack_tasks(&at.next), SLOTS, block_task, &at);
+        gm_parallel_for_slots(tasks, SLOTS, round_task, &at);
     }
 }
 
 int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
-    int64_t floats = min_of(DEPTH, depth), pairs = ceil_div(floats, 2);
+    int64_t floats = min_of(DEPTH, depth), pairs = ceil_div(floats, 2), lanes = stretch_lanes(min_of(rows, columns));
     int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_TERMS * pairs), floats);
-    return 2 * packed * stretch_lanes(min_of(rows, columns)) + SLOTS * own_floats(packed);
+    int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_TERMS * min_of(SHARED, depth) * lanes));
+    return 2 * round + SLOTS * slot_floats(packed);
 }

@@ -307,5 +307,21 @@ TEST(twice_the_stride) {
     try_geometry(layers[0], 150, &random);
 }
 
+/* Dense layers and kernels of 1 x 1 of more lanes than one stretch or one block of the depth holds, with either side the
+ * shared one, packed or read where it is. */
+TEST(wide_products) {
+    static const struct {
+        int64_t side, C, K, N;
+    } layers[] = {{1, 700, 300, 40},  {1, 300, 700, 37}, {1, 20, 1100, 1050}, {1, 1100, 20, 1050},
+                  {1, 1030, 1040, 3}, {1, 520, 65, 12},  {12, 64, 64, 8},     {8, 48, 200, 9}};
+    gm_random random = {.seed = 8, .stream = 1};
+    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
+        int64_t side = layers[i].side;
+        gm_conv g = {.H = side, .W = side, .P = side, .Q = side, .C = layers[i].C, .K = layers[i].K};
+        g.R = g.S = g.stride_h = g.stride_w = 1;
+        try_geometry(g, layers[i].N, &random);
+    }
+}
+
 MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers),
-     CASE(stride_beyond_kernel), CASE(twice_the_stride))
+     CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products))
