@@ -74,13 +74,13 @@ GM_INLINE int64_t left_of(int64_t columns, int64_t c) {
 }
 
 GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t runs, const gm_run *run,
-                        const float *a, int64_t a_stride, const float *panel, const float *bias, float slope,
-                        float *out, int64_t out_stride) {
+                        const float *a, int64_t a_stride, const float *panel, const gm_tile_end *end, float *out,
+                        int64_t out_stride) {
     const int64_t width = blocks * BLOCK;
     amx_buffer buffer;
     unit_begin(rows);
     clear_sums();
-    for (const gm_run *end = run + runs; run < end; run++) {
+    for (const gm_run *last = run + runs; run < last; run++) {
         const float *left = a + run->a, *right = panel + run->b * width;
         int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
         for (int64_t t = 0; t < whole; t += BLOCK) step(blocks, left + t, a_stride, right + t * width, width);
@@ -95,8 +95,12 @@ GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
             vf value = v_load(buffer.right + m * WIDTH + c);
-            if (bias) value = v_add(value, v_load_n(bias + c, n));
-            if (slope != 1.0f) value = v_below_zero(value, v_mul(value, v_set1(slope)), value);
+            if (end->bias) value = v_add(value, v_load_n(end->bias + c, n));
+            if (end->slope != 1.0f) value = v_below_zero(value, v_mul(value, v_set1(end->slope)), value);
+            if (end->gate) {
+                vf y = v_load_n(end->gate + m * out_stride + c, n);
+                value = v_below_zero(v_sub(v_zero(), y), value, v_mul(value, v_set1(end->gate_slope)));
+            }
             v_store_n(out + m * out_stride + c, value, n);
         }
 }
@@ -183,9 +187,9 @@ GM_INLINE void amx_outer(const int blocks, int64_t rows, int64_t columns, const 
     }
 
 static void amx_rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
-                          int64_t a_stride, const float *panel, const float *bias, float slope, float *out,
+                          int64_t a_stride, const float *panel, const gm_tile_end *end, float *out,
                           int64_t out_stride) {
-#define ROWS(BLOCKS) amx_rows(BLOCKS, rows, columns, runs, run, a, a_stride, panel, bias, slope, out, out_stride)
+#define ROWS(BLOCKS) amx_rows(BLOCKS, rows, columns, runs, run, a, a_stride, panel, end, out, out_stride)
     EACH_WIDTH(ROWS)
 #undef ROWS
 }

@@ -51,7 +51,8 @@ typedef struct gather {
     const float *x, *w;
     float *y, *packed;
     gm_epilogue epilogue;
-    float slope; /* the activation as the tile applies it; 1: not at all */
+    float slope;        /* the activation as the tile applies it; 1: not at all */
+    bool gates_in_tile; /* so the gate too */
 } gather;
 
 /* The axis of phase `index`: rows or columns. */
@@ -135,14 +136,16 @@ static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j
     return count;
 }
 
+static bool is_curved(gm_activation act) { return act.kind == GM_TANH || act.kind == GM_SIGMOID; }
+
 /* What the tile itself does not do, while its output is still in the L1 cache. */
 static void finish_rows(const gather *op, int64_t rows, int64_t columns, float *out, int64_t stride) {
     const gm_epilogue *e = &op->epilogue;
-    bool curved = e->act.kind == GM_TANH || e->act.kind == GM_SIGMOID;
-    for (int64_t m = 0; m < rows && (curved || e->gate); m++) {
+    bool curved = is_curved(e->act), gates = e->gate && !op->gates_in_tile;
+    for (int64_t m = 0; m < rows && (curved || gates); m++) {
         float *row = out + m * stride;
         if (curved) op->kernels->activate(e->act, columns, row, row);
-        if (e->gate) op->kernels->activate_backward(e->gate_act, columns, e->gate + (row - op->y), row, row);
+        if (gates) op->kernels->activate_backward(e->gate_act, columns, e->gate + (row - op->y), row, row);
     }
 }
 
@@ -164,16 +167,17 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
         at_bias = bias;
     }
     const float *packed = ph->packed + panel.first * ph->depth;
+    gm_tile_end end = {.bias = at_bias, .slope = op->slope, .gate_slope = op->epilogue.gate_act.slope};
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = rows * t / tiles, m = rows * (t + 1) / tiles - first; /* even tiles: no thin last one */
         const float *left = a + first * a_stride;
         float *to = out + panel.first + first * out_stride;
+        if (op->gates_in_tile) end.gate = op->epilogue.gate + (to - op->y);
         if (op->dot)
             op->kernels->dot_tile(m, panel.columns, runs, run, left, a_stride, packed, ph->depth, at_bias, op->slope,
                                   to, out_stride);
         else
-            op->kernels->rows_tile(m, panel.columns, runs, run, left, a_stride, packed, at_bias, op->slope, to,
-                                   out_stride);
+            op->kernels->rows_tile(m, panel.columns, runs, run, left, a_stride, packed, &end, to, out_stride);
         finish_rows(op, m, panel.columns, to, out_stride);
     }
 }
@@ -259,7 +263,9 @@ static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->dot = op->out_channels <= GM_DOT_COLUMNS;
     op->panels = gm_panel_count(&op->tile, op->out_channels);
     if (epilogue) op->epilogue = *epilogue;
-    op->slope = op->epilogue.act.kind == GM_LEAKY_RELU ? op->epilogue.act.slope : 1.0f;
+    const gm_epilogue *e = &op->epilogue;
+    op->slope = e->act.kind == GM_LEAKY_RELU ? e->act.slope : 1.0f;
+    op->gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !is_curved(e->act) && !op->dot;
     plan_gather(op);
     int64_t phases = op->row_phases * op->column_phases;
     gm_parallel_for(phases * op->panels, pack_task, op);

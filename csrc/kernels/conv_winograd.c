@@ -190,12 +190,12 @@ static void multiply(const winograd *op, int64_t count, const float *u, float *m
             float bias[WIDEST] = {0};
             bool biased = point == POINTS / 2 && op->epilogue.bias;
             for (int64_t k = 0; biased && k < panel.columns; k++) bias[k] = op->epilogue.bias[panel.first + k];
+            gm_tile_end end = {.bias = biased ? bias : NULL, .slope = 1.0f};
             const float *v = op->v + point * v_step + panel.first * op->depth;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t first = count * t / tiles, rows = count * (t + 1) / tiles - first;
                 op->kernels->rows_tile(rows, panel.columns, 1, &run, u + (point * op->block + first) * u_step, u_step,
-                                       v, biased ? bias : NULL, 1.0f,
-                                       m + (point * op->block + first) * m_step + panel.first, m_step);
+                                       v, &end, m + (point * op->block + first) * m_step + panel.first, m_step);
             }
         }
 }

@@ -54,20 +54,28 @@ typedef struct gm_sweep {
     int64_t y_n, y_i, y_j;
 } gm_sweep;
 
-#define GM_TILE_KERNELS(X)                                                                                                 \
-    /* out[m, c] = leaky(bias[c] + sum over runs of a[m*a_stride + run.a + t] * panel[(run.b + t) * width + c]),         \
-     * m < rows, c < columns; width: columns in whole vectors; bias holds as many, or is NULL;                             \
-     * leaky(v) = v < 0 ? slope*v : v. */ \
-    X(void, rows_tile,                                                                                                     \
-      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                   \
-       const float *panel, const float *bias, float slope, float *out, int64_t out_stride))                                \
-    /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS. */                                         \
-    X(void, dot_tile,                                                                                                      \
-      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                   \
-       const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                  \
-    /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                      \
-    X(void, outer_tile,                                                                                                    \
-      (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                   \
+/* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
+ * unless the gate is NULL, the derivative of another one by its outputs y: v * (y > 0 ? 1 : gate_slope). */
+typedef struct gm_tile_end {
+    const float *bias;
+    float slope;
+    const float *gate; /* as far apart as the rows of `out` */
+    float gate_slope;
+} gm_tile_end;
+
+#define GM_TILE_KERNELS(X)                                                                                               \
+    /* out[m, c] = end(sum over runs of a[m*a_stride + run.a + t] * panel[(run.b + t) * width + c]),                   \
+     * m < rows, c < columns; width: columns in whole vectors. */ \
+    X(void, rows_tile,                                                                                                   \
+      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \
+       const float *panel, const gm_tile_end *end, float *out, int64_t out_stride))                                      \
+    /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS, a bias and a slope. */                   \
+    X(void, dot_tile,                                                                                                    \
+      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \
+       const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                \
+    /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                    \
+    X(void, outer_tile,                                                                                                  \
+      (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                 \
        int64_t out_stride))
 
 #endif

@@ -26,18 +26,19 @@ static int64_t runs_depth(const gm_run run[RUNS]) { return run[RUNS - 1].b + run
 
 /* One value of a gathering tile. `b_step` is the distance of two terms of B. */
 static void check_gathered(const char *name, float got, const gm_run run[RUNS], const float *a, const float *b,
-                           int64_t b_step, const float *bias, float slope, int64_t index) {
+                           int64_t b_step, const float *bias, float slope, double gate, int64_t index) {
     double sum = bias ? (double)*bias : 0, size = fabs(sum), terms = 1;
     for (int i = 0; i < RUNS; i++)
         for (int64_t t = 0; t < run[i].length; t++, terms++) {
             double term = (double)a[run[i].a + t] * (double)b[(run[i].b + t) * b_step];
             sum += term, size += fabs(term);
         }
-    check_near((double)got, sum < 0 ? (double)slope * sum : sum, (4 + sqrt(terms)) * (double)FLT_EPSILON * size, name,
-               index);
+    double wanted = gate * (sum < 0 ? (double)slope * sum : sum);
+    check_near((double)got, wanted, (4 + sqrt(terms)) * (double)FLT_EPSILON * size, name, index);
 }
 
-static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
+static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, bool gated,
+                      float slope) {
     gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = (uint64_t)extra};
     gm_run run[RUNS];
     int64_t a_row = make_runs(run, k->tile.vector, extra),
@@ -45,19 +46,21 @@ static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_
     check_buffer a = check_normal((rows - 1) * (a_row + 5) + a_row, &random);
     check_buffer b = check_normal(runs_depth(run) * width, &random), bias = check_normal(width, &random);
     check_buffer out = check_floats((rows - 1) * out_stride + columns), untouched = check_copy(&out);
-    k->rows_tile(rows, columns, RUNS, run, a.values, a_row + 5, b.values, with_bias ? bias.values : NULL, slope,
-                 out.values, out_stride);
+    gm_tile_end end = {.bias = with_bias ? bias.values : NULL, .slope = slope, .gate_slope = 0.25f};
+    check_buffer gate = check_normal(out.count, &random);
+    if (gated) end.gate = gate.values;
+    k->rows_tile(rows, columns, RUNS, run, a.values, a_row + 5, b.values, &end, out.values, out_stride);
     for (int64_t i = 0; i < out.count; i++) {
         int64_t m = i / out_stride, c = i % out_stride;
         if (c < columns)
             check_gathered("rows_tile", out.values[i], run, a.values + m * (a_row + 5), b.values + c, width,
-                           with_bias ? bias.values + c : NULL, slope, i);
+                           with_bias ? bias.values + c : NULL, slope, gated && gate.values[i] <= 0 ? 0.25 : 1, i);
         else
             CHECK(memcmp(out.values + i, untouched.values + i, sizeof(float)) == 0, "wrote between rows, at %d",
                   (int)i);
     }
-    check_buffer *all[] = {&a, &b, &bias, &out, &untouched};
-    for (int i = 0; i < 5; i++) check_free(all[i]);
+    check_buffer *all[] = {&a, &b, &bias, &gate, &out, &untouched};
+    for (int i = 0; i < 6; i++) check_free(all[i]);
 }
 
 static void try_rows_tile(void) {
@@ -65,7 +68,8 @@ static void try_rows_tile(void) {
     for (int64_t columns = 1; columns <= k->tile.panel; columns++)
         for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++)
             for (int64_t extra = 0; extra <= 97; extra += 97)
-                rows_case(k, rows, columns, extra, (rows + columns) % 2, columns % 3 ? 0.3f : 1.0f);
+                for (int gated = 0; gated < 2; gated++)
+                    rows_case(k, rows, columns, extra, (rows + columns) % 2, gated, columns % 3 ? 0.3f : 1.0f);
 }
 
 static void dot_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
@@ -80,7 +84,7 @@ static void dot_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c++)
             check_gathered("dot_tile", out.values[m * out_stride + c], run, a.values + m * (a_row + 1),
-                           b.values + c * b_row, 1, with_bias ? bias.values + c : NULL, slope, m * columns + c);
+                           b.values + c * b_row, 1, with_bias ? bias.values + c : NULL, slope, 1, m * columns + c);
     check_buffer *all[] = {&a, &b, &bias, &out};
     for (int i = 0; i < 4; i++) check_free(all[i]);
 }
