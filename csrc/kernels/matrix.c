@@ -66,10 +66,10 @@ typedef struct plan {
     float *buffers[2], *slots; /* where rounds are packed, in turn, and where threads pack; NULL: read in place */
 } plan;
 
-/* Of all: first those of one stretch. */
+/* A round that is multiplied while the next one is packed; numbered stretch by stretch. */
 typedef struct round {
     const plan *of;
-    int64_t index; /* of the round to multiply; the next is to be packed */
+    int64_t index; /* -1: before the first */
 } round;
 
 /* ---- Packing ---- */
@@ -345,15 +345,15 @@ static void plan_blocks(plan *at, float *workspace) {
 }
 
 void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
-    plan plan = {.product = product};
-    plan_sides(&plan);
-    plan_blocks(&plan, workspace);
-    int64_t rounds = ceil_div(plan.shared.lanes, STRETCH) * plan.rounds;
-    for (round at = {&plan, -1}; at.index < rounds; at.index++) {
-        int64_t tasks = at.index < 0 ? 0 : plan.tasks;
+    plan made = {.product = product};
+    plan_sides(&made);
+    plan_blocks(&made, workspace);
+    int64_t rounds = ceil_div(made.shared.lanes, STRETCH) * made.rounds;
+    for (round at = {&made, -1}; at.index < rounds; at.index++) {
+        int64_t tasks = at.index < 0 ? 0 : made.tasks;
         if (at.index + 1 < rounds) {
-            side next = shared_part(&plan, at.index + 1, 0);
-            tasks += plan.round_blocks * pack_tasks(&next);
+            side next = shared_part(&made, at.index + 1, 0);
+            tasks += made.round_blocks * pack_tasks(&next);
         }
         gm_parallel_for_slots(tasks, SLOTS, round_task, &at);
     }
@@ -363,5 +363,6 @@ int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
     int64_t floats = min_of(DEPTH, depth), pairs = ceil_div(floats, 2), lanes = stretch_lanes(min_of(rows, columns));
     int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_TERMS * pairs), floats);
     int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_TERMS * min_of(SHARED, depth) * lanes));
-    return 2 * round + SLOTS * slot_floats(packed);
+    int64_t small = 2 * OWN + packed * 2 * WIDEST; /* panels that are shared though they have more lanes */
+    return 2 * max_of(round, small) + SLOTS * slot_floats(packed);
 }
