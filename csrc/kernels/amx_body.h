@@ -14,6 +14,7 @@
  * What is shorter than a block is copied into one with zeros behind, as what lies there may be anything, a NaN too. */
 #include <string.h>
 
+#include "kernels/leaky_body.h"
 #include "kernels/turn.h"
 
 enum { BLOCK = 16, MOST_BLOCKS = 4, WIDTH = MOST_BLOCKS * BLOCK };
@@ -96,10 +97,10 @@ GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t
             int64_t n = left_of(columns, c);
             vf value = v_load(buffer.right + m * WIDTH + c);
             if (end->bias) value = v_add(value, v_load_n(end->bias + c, n));
-            if (end->slope != 1.0f) value = v_below_zero(value, v_mul(value, v_set1(end->slope)), value);
+            if (end->slope != 1.0f) value = v_leaky(v_set1(end->slope), value);
             if (end->gate) {
                 vf y = v_load_n(end->gate + m * out_stride + c, n);
-                value = v_below_zero(v_sub(v_zero(), y), value, v_mul(value, v_set1(end->gate_slope)));
+                value = v_leaky_backward(v_set1(end->gate_slope), y, value);
             }
             v_store_n(out + m * out_stride + c, value, n);
         }

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "kernels/elementwise.h"
+#include "kernels/leaky_body.h"
 
 /* The next VL floats at p, or the `left` that remain. */
 GM_INLINE vf v_take(const float *p, int64_t left) { return left >= VL ? v_load(p) : v_load_n(p, left); }
@@ -70,7 +71,7 @@ GM_INLINE vf v_log1p(vf u) {
 /* `kind` is a constant where these are used, so the switch costs nothing. */
 GM_INLINE vf v_activate(gm_activation_kind kind, vf slope, vf x) {
     switch (kind) {
-    case GM_LEAKY_RELU: return v_below_zero(x, v_mul(slope, x), x);
+    case GM_LEAKY_RELU: return v_leaky(slope, x);
     case GM_TANH: return v_tanh(x);
     case GM_SIGMOID: return v_sigmoid(x);
     case GM_LINEAR: break;
@@ -81,7 +82,7 @@ GM_INLINE vf v_activate(gm_activation_kind kind, vf slope, vf x) {
 /* dy times the derivative, told from the output y. At y = 0 it is the slope, as PyTorch has it. */
 GM_INLINE vf v_activate_backward(gm_activation_kind kind, vf slope, vf y, vf dy) {
     switch (kind) {
-    case GM_LEAKY_RELU: return v_below_zero(v_sub(v_zero(), y), dy, v_mul(slope, dy));
+    case GM_LEAKY_RELU: return v_leaky_backward(slope, y, dy);
     case GM_TANH: return v_mul(dy, v_mul(v_sub(v_set1(1.0f), y), v_add(v_set1(1.0f), y)));
     case GM_SIGMOID: return v_mul(dy, v_mul(y, v_sub(v_set1(1.0f), y)));
     case GM_LINEAR: break;

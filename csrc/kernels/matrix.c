@@ -100,25 +100,24 @@ static const float *group_in(const side *at, gm_panel group, int64_t *step) {
     return at->packed ? packed_at(at, group) : at->from + group.first;
 }
 
-/* Lanes that are neighbours in memory: whole rows are read in order, a few of them a task. */
+/* Lanes that are neighbours in memory: a few rows a task, group after group. */
 enum { ROWS_A_TASK = 16 };
 
 static void copy_rows(const side *at, int64_t task) {
-    int64_t end = min_of(at->depth, (task + 1) * ROWS_A_TASK);
-    for (int64_t d = task * ROWS_A_TASK; d < end; d++) {
-        int64_t value = d % term_depth(at) * values_each(at);
-        const float *row = at->from + value * at->depth_step;
-        const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
-        for (int64_t g = at->begin; g < at->end; g++) {
-            gm_panel group = group_at(at, g);
-            float *to = packed_at(at, group) + d * group.width;
-            int64_t lane = group.first, count = group.columns;
+    int64_t begin = task * ROWS_A_TASK, end = min_of(at->depth, begin + ROWS_A_TASK), term = term_depth(at);
+    for (int64_t g = at->begin; g < at->end; g++) {
+        gm_panel group = group_at(at, g);
+        float *to = packed_at(at, group) + begin * group.width;
+        for (int64_t d = begin; d < end; d++, to += group.width) {
+            int64_t value = d % term * values_each(at), count = group.columns;
+            const float *row = at->from + value * at->depth_step + group.first;
+            const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
             if (at->terms)
-                at->kernels->bf16_pair(at->parts[d / term_depth(at)], count, row + lane, next ? next + lane : NULL, to);
+                at->kernels->bf16_pair(at->parts[d / term], count, row, next, to);
             else if (at->rounded)
-                at->kernels->bf16_round(count, row + lane, to);
+                at->kernels->bf16_round(count, row, to);
             else
-                memcpy(to, row + lane, (size_t)count * sizeof *to);
+                memcpy(to, row, (size_t)count * sizeof *to);
             for (; count < group.width; count++) to[count] = 0.0f;
         }
     }
@@ -337,7 +336,7 @@ static void plan_blocks(plan *at, float *workspace) {
     at->rounds = ceil_div(at->blocks, at->round_blocks);
     at->slot_floats = slot_floats(depth);
     int64_t buffer = at->round_blocks * at->block_floats;
-    for (int i = 0; i < 2 && is_packed(shared, own); i++) at->buffers[i] = workspace + i * buffer;
+    if (is_packed(shared, own)) at->buffers[0] = workspace, at->buffers[1] = workspace + buffer;
     if (is_packed(own, shared)) at->slots = workspace + 2 * buffer;
     int64_t width = own->is_a ? at->kernels->tile.rows : at->kernels->tile.panel, groups = group_count(own);
     int64_t most = max_of(1, OWN / (width * depth));

@@ -5,6 +5,8 @@
  * its sizes. Each sum runs over its terms in one order, whatever the size of the tile it stands in: a row's bits do not
  * depend on its neighbours. */
 
+#include "kernels/leaky_body.h"
+
 enum { PANEL = TILE_VECTORS * VL, WIDE_ROWS = TILE_ROWS / 2, DOT_ROWS = TILE_ROWS / 2 };
 
 static const gm_tile_sizes tile_sizes = {
@@ -14,8 +16,6 @@ static const gm_tile_sizes tile_sizes = {
     .wide_rows = WIDE_ROWS,
     .dot_rows = DOT_ROWS,
 };
-
-GM_INLINE vf leaky(vf x, vf slope) { return v_below_zero(x, v_mul(x, slope), x); }
 
 /* M rows times V vectors of a panel. The lines that are met at the end are asked for at the beginning: rows of `out` lie
  * apart, and where sums are short nobody else foresees them (a layer with 64 x 64 x 32 outputs: 1.1 times as fast; and the
@@ -45,11 +45,11 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
     vf negative = v_set1(end->slope), closed = v_set1(end->gate_slope);
     for (int m = 0; m < M; m++, out += out_stride) {
         for (int v = 0; v < V; v++) {
-            vf value = end->slope == 1.0f ? sum[m][v] : leaky(sum[m][v], negative);
+            vf value = end->slope == 1.0f ? sum[m][v] : v_leaky(negative, sum[m][v]);
             if (gate && columns > v * VL) {
                 const float *at = gate + m * out_stride + v * VL;
                 vf y = columns >= (v + 1) * VL ? v_load(at) : v_load_n(at, columns - v * VL);
-                value = v_below_zero(v_sub(v_zero(), y), value, v_mul(value, closed));
+                value = v_leaky_backward(closed, y, value);
             }
             if (columns >= (v + 1) * VL)
                 v_store(out + v * VL, value);
