@@ -97,9 +97,16 @@ def test_a_name_is_our_classifier(digits):
     network, _ = weights.load("mnist")
     assert np.array_equal(metrics.features(digits[:20]), network.features(digits[:20]))
     halves = gm.datasets.resize(digits[:20] / np.float32(255), 14)
-    assert np.array_equal(
-        metrics.features(halves, "mnist"), network.features(gm.datasets.resize(halves, 28, "bilinear"))
-    )
+    assert np.array_equal(metrics.features(halves, "mnist"), network.features(gm.datasets.resize(halves, 28, "bicubic")))
+
+
+def test_digits_of_sixteen_pixels_are_still_read():
+    """Enlarged bilinearly they would be so flat that a third of them is taken for another."""
+    x, y = strokes.generate(900)
+    x = gm.datasets.resize(x, 16)
+    scores = metrics.evaluate(x, x, labels=y, extractor="strokes")
+    assert scores["label_accuracy"] > 0.95
+    assert min(scores["class_histogram"]) > 0.08 * len(x)
 
 
 def test_a_function_is_given_floats_a_piece_at_a_time(digits):

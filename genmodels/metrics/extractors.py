@@ -59,7 +59,7 @@ def features(x: Any, extractor: Any = "mnist") -> np.ndarray:
             a time, as they are; the path of an ONNX file; or an `OnnxExtractor`.
 
     A named classifier and an ONNX network have a size of their own: other images are resized to it, each on its own,
-    by an antialiased filter (`genmodels.datasets.resize`; bilinear unless said otherwise), as Parmar, Zhang and Zhu
+    by an antialiased filter (`genmodels.datasets.resize`; bicubic unless said otherwise), as Parmar, Zhang and Zhu
     (2022) showed to matter. A grey image in front of a colour network is repeated in its three channels; a colour
     image in front of a grey network is a ValueError.
 
@@ -165,7 +165,7 @@ def _classifier(name: str) -> Extractor:
     height, width, channels = network.input_shape
 
     def fit(images: np.ndarray) -> np.ndarray:
-        return fitted(images, (height, width), channels, "bilinear", name)
+        return fitted(images, (height, width), channels, "bicubic", name)
 
     return Extractor(
         name,
