@@ -97,7 +97,9 @@ def test_a_name_is_our_classifier(digits):
     network, _ = weights.load("mnist")
     assert np.array_equal(metrics.features(digits[:20]), network.features(digits[:20]))
     halves = gm.datasets.resize(digits[:20] / np.float32(255), 14)
-    assert np.array_equal(metrics.features(halves, "mnist"), network.features(gm.datasets.resize(halves, 28, "bicubic")))
+    assert np.array_equal(
+        metrics.features(halves, "mnist"), network.features(gm.datasets.resize(halves, 28, "bicubic"))
+    )
 
 
 def test_digits_of_sixteen_pixels_are_still_read():

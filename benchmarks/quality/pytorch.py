@@ -8,6 +8,7 @@ same seed; images in an order of its own, noise and dropout are PyTorch's. Data 
 are the recipe's unless given. After each epoch its weights are written into the library's model, whose file, losses on
 the test images and scores are then made by the same code as those of `genmodels train`:
 
+    OUT/run.json            what was asked for, so that `genmodels evaluate OUT` and the like know the run
     OUT/model.safetensors   the model
     OUT/history.csv         an epoch a row: mean losses, test losses, scores where there are some, seconds of training
     OUT/scores.json         `genmodels.metrics.evaluate` at the end
@@ -36,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from torch_twin import KERNEL_ORDER, LSTM_TENSORS, TENSORS, Recurrent, TorchVAE, twin
 
 import genmodels as gm
-from genmodels import optimizers
+from genmodels import optimizers, settings
 
 Rows = list[dict[str, float]]
 SCORES = ("fd", "kd", "is", "precision", "recall", "density", "coverage", "label_accuracy")
@@ -154,6 +155,20 @@ def changed(description: optimizers.Optimizer, options: argparse.Namespace) -> o
     return description.changed(**{name: value for name, value in asked.items() if value is not None})
 
 
+def asked(options: argparse.Namespace) -> settings.Settings:
+    recipe = gm.zoo.recipe(options.name)
+    given = {key: getattr(options, key) for key in ("seed", "limit", "learning_rate", "beta1", "precision")}
+    return settings.Settings(
+        model=options.name,
+        data=recipe["data"],
+        epochs=options.epochs or recipe["epochs"],
+        batch_size=options.batch_size or recipe["batch_size"],
+        image_size=recipe["image_size"],
+        split=recipe.get("split", "train"),
+        **given,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=gm.zoo.names(), metavar="NAME")
@@ -171,6 +186,7 @@ def main() -> None:
     gm.set_num_threads(options.threads)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
+    settings.write(options.out, asked(options))
 
     recipe = gm.zoo.recipe(options.name)
     changes = {argument: changed(o, options) for argument, o in gm.zoo.optimizers(options.name).items()}

@@ -1,0 +1,165 @@
+"""Reference models trained by their recipes, here or in PyTorch, scored, and what came of it kept as small records.
+
+    python benchmarks/quality/recipes.py --only vae-keras dcgan-tf --out runs/recipes
+    python benchmarks/quality/recipes.py --only dcgan-tf --seed 1
+    python benchmarks/quality/recipes.py --only dcgan-tf --framework pytorch --python build/peers-torch/bin/python
+
+A run is `genmodels train NAME --recipe` with the options of CHANGES and KEPT and a budget of ten minutes, or an hour
+for the models that need it: it ends after the budget or the recipe's last epoch, whichever comes first. It is scored on
+its way, and at its end `genmodels evaluate` compares 10,000 draws with the 10,000 test images. In PyTorch it is
+`quality/pytorch.py` for as many epochs as ours had, and our code scores it.
+
+Each run has a folder in OUT, where a killed one goes on with the same command, and a record in RECORDS, from which
+`results.py` makes its tables: NAME.json, with "-1" for seed 1 and "-pytorch" for the other framework. The first 25
+draws of seed 0 go to PICTURES.
+
+Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import genmodels as gm
+from genmodels import metrics, run, settings
+from genmodels.metrics import extractors
+
+HOUR = ("cgan-keras", "dcgan-tf", "gan-mlm", "vae-lstm", "wgan-mlm")
+# Scored after every epoch, as ten minutes see fewer than ten of them; others ten times in their recipe.
+SLOW = ("gan-32", "gan-5x5", "gan-64", "vae-32", "vae-64", "wgan-32", "wgan-64")
+# Where ours differs from the recipe; docs/results.md says why.
+CHANGES = dict.fromkeys(("gan-16", "gan-32", "gan-64"), ("--beta1", "0.5"))
+# What else a report shows: models at several epochs.
+KEPT = {"vae-z10": ("--checkpoint-every", "10", "--keep", "10"), "gan-5x5": ("--samples-every", "1")}
+SURE = 0.9
+
+
+def ours(name: str, options: argparse.Namespace) -> list[str]:
+    """The command of our run, but for its folder."""
+    every = 1 if name in SLOW else max(1, gm.zoo.recipe(name)["epochs"] // 10)
+    budget = options.budget or ("1h" if name in HOUR else "10m")
+    command = ["genmodels", "train", name, "--recipe", *CHANGES.get(name, ()), *same(options)]
+    return [*command, "--budget", budget, "--scores-every", str(every), *KEPT.get(name, ())]
+
+
+def theirs(name: str, options: argparse.Namespace) -> list[str]:
+    """That of PyTorch's."""
+    epochs = () if options.epochs is None else ("--epochs", str(options.epochs))
+    return ["benchmarks/quality/pytorch.py", name, *CHANGES.get(name, ()), *same(options), *epochs]
+
+
+def same(options: argparse.Namespace) -> list[str]:
+    return ["--precision", options.precision, *(() if options.seed == 0 else ("--seed", str(options.seed)))]
+
+
+def train(name: str, folder: Path, options: argparse.Namespace) -> str:
+    """Trains and scores; the command that a reader gives for it."""
+    if options.framework == "pytorch":
+        command, python = theirs(name, options), options.python
+        paths = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
+        call([python, *command, "--out", str(folder)], {**os.environ, "PYTHONPATH": paths})
+        return shlex.join(["python", *command, "--out", f"runs/{folder.name}"])
+    command = ours(name, options)
+    if not (folder / run.MODEL).exists():
+        call([sys.executable, "-m", *command, "--out", str(folder), "--resume"])
+    call([sys.executable, "-m", "genmodels", "evaluate", str(folder)])
+    return shlex.join([*command, "--out", f"runs/{folder.name}"])
+
+
+def call(command: list[str], environment: dict[str, str] | None = None) -> None:
+    subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
+
+
+# ---- Records ----
+
+
+def record(name: str, folder: Path, command: str, framework: str) -> dict[str, Any]:
+    """What is kept of a run; see `results.py` for what it makes of it."""
+    model, asked = gm.load(folder / run.MODEL), settings.read(folder)
+    assert asked is not None
+    with (folder / run.HISTORY).open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    cpu = gm.cpu_info()
+    return {
+        "model": name,
+        "framework": framework,
+        "command": command,
+        "processor": f"{cpu['cpu']}, {cpu['isa']}, bf16: {cpu['bf16']}, {cpu['threads']} threads",
+        **{key: getattr(asked, key) for key in ("data", "seed", "precision", "batch_size", "learning_rate", "beta1")},
+        "parameters": [network.parameter_count for network in model.networks.values()],
+        "epochs": round(len(epochs) + begun(model), 2),
+        "epochs_asked": asked.epochs,
+        "seconds": round(sum(float(row["seconds"]) for row in epochs) + unfinished(model), 1),
+        "curve": {int(k): float(row["fd"]) for k, row in enumerate(epochs, 1) if measured(row.get("fd"))},
+        **judged(model, asked, folder),
+    }
+
+
+def begun(model: Any) -> float:
+    """The share of an epoch that the budget broke off."""
+    return float(model._position.step / model._position.steps_per_epoch) if model.interrupted else 0.0
+
+
+def unfinished(model: Any) -> float:
+    """Its seconds."""
+    return float(model._position.seconds) if model.interrupted else 0.0
+
+
+def measured(text: str | None) -> bool:
+    return text not in (None, "", "nan")
+
+
+def judged(model: Any, asked: settings.Settings, folder: Path) -> dict[str, Any]:
+    """Scores and test losses, as `evaluate` left them or, for PyTorch's runs, its script; and those that it has not."""
+    scores = json.loads((folder / run.SCORES).read_bytes())
+    _, (x, y) = run.Run(folder, asked).data()
+    losses = model.evaluate(*run.inputs(model, x, y))
+    scores = {term: value for term, value in scores.items() if term not in ("data", "epochs", "losses")}
+    extractor = extractors.find(asked.data, model.input_shape)
+    labels = np.resize(np.arange(model.num_classes), len(x)) if model.num_classes else None
+    probabilities = extractors.classified(extractor, model.sample(len(x), labels=labels, seed=0))
+    found = {"losses": losses, "scores": scores, "sure": float(np.mean(probabilities.max(axis=1) > SURE))}
+    if hasattr(model, "reconstruct"):
+        found["reconstruction_error"] = metrics.reconstruction_error(model, x)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=gm.zoo.names(), choices=gm.zoo.names(), metavar="NAME")
+    parser.add_argument("--budget", help="of our runs: 90s, 10m, ...; for a trial, as the records are of the default")
+    parser.add_argument("--precision", default="bf16", choices=("float32", "bf16"), help="default: bf16")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--framework", default="genmodels", choices=("genmodels", "pytorch"))
+    parser.add_argument("--python", default=sys.executable, help="that has PyTorch")
+    parser.add_argument("--epochs", type=int, help="of PyTorch's runs (default: the recipe's)")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
+    parser.add_argument("--records", type=Path, default=Path("docs/results"))
+    parser.add_argument("--pictures", type=Path, default=Path("docs/images/zoo"))
+    options = parser.parse_args()
+    for name in options.only:
+        label = name + (f"-{options.seed}" if options.seed else "")
+        label += "" if options.framework == "genmodels" else f"-{options.framework}"
+        folder = options.out / label
+        command = train(name, folder, options)
+        kept = record(name, folder, command, options.framework)
+        options.records.mkdir(parents=True, exist_ok=True)
+        (options.records / f"{label}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        if label == name:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / run.SAMPLES, options.pictures / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The tables of docs/results.md and the README are those of the records, by benchmarks/quality/results.py."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parents[1]
+SCRIPT = runpy.run_path(str(HOUSE / "benchmarks" / "quality" / "results.py"))
+RECORDS = HOUSE / "docs" / "results"
+
+
+def record(**changes):
+    scores = {"fd": 1.5, "fd_floor": 0.025, "fd_ceiling": 243.0, "kd": 0.0123, "precision": 0.7, "recall": 0.6}
+    scores |= {"class_histogram": [300, 100, 600], "label_accuracy": None}
+    one = {"model": "gan-16", "framework": "genmodels", "seed": 0, "command": "genmodels train", "precision": "bf16"}
+    one |= {"processor": "a", "batch_size": 64, "learning_rate": None, "beta1": 0.5, "parameters": [1000, 20]}
+    one |= {"epochs": 2.25, "epochs_asked": 50, "seconds": 61.2, "curve": {"1": 2.5, "2": 1.25}, "sure": 0.875}
+    return {**one, "losses": {"discriminator_loss": 1.0}, "scores": scores, **changes}
+
+
+def test_pages_show_their_records():
+    records = SCRIPT["read"](RECORDS)
+    assert records
+    for path, fill in ((HOUSE / "docs" / "results.md", SCRIPT["page"]), (HOUSE / "README.md", SCRIPT["readme"])):
+        text = path.read_text(encoding="utf-8")
+        assert fill(text, records) == text, f"{path.name}: run python benchmarks/quality/results.py"
+
+
+def test_every_record_names_its_command_and_what_it_was_scored_by():
+    for path in RECORDS.glob("*.json"):
+        one = json.loads(path.read_bytes())
+        assert one["model"] in one["command"], path.name
+        assert sum(one["scores"]["class_histogram"]) == one["scores"]["n_generated"] == 10000, path.name
+        assert len(one["scores"]["extractor"]) > 64, path.name
+
+
+def test_a_row():
+    line = SCRIPT["scores"]([record()]).splitlines()[2]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == [
+        *("`gan-16`", "2.25 of 50, batch 64, beta1 0.5", "1 min 01 s", "1.5 (0.025, 243)", "2 (1.25)", "0.0123"),
+        *("0.70", "0.60", "87.5 %", "1: 10.0 %", "", ""),
+    ]
+    line = SCRIPT["scores"]([record(framework="pytorch", seed=2, curve={})]).splitlines()[2]
+    assert line.startswith("| PyTorch, seed 2 |")
+
+
+def test_only_autoencoders_have_a_reconstruction():
+    vae = record(
+        model="vae-16", reconstruction_error=0.0123, losses={"loss": 30.123, "kl": 5.0, "reconstruction": 25.0}
+    )
+    lines = SCRIPT["autoencoders"]([record(), vae]).splitlines()
+    assert len(lines) == 3
+    assert lines[2].endswith("| loss 30.12, reconstruction 25, KL 5 | 0.0123 |")
+
+
+def test_records_stand_by_model_then_ours_then_theirs(tmp_path):
+    for k, changes in enumerate(({"framework": "pytorch"}, {"seed": 1}, {"model": "cgan"}, {})):
+        (tmp_path / f"{k}.json").write_text(json.dumps(record(**changes)))
+    found = [(one["model"], one["framework"], one["seed"]) for one in SCRIPT["read"](tmp_path)]
+    ours = [("gan-16", "genmodels", 0), ("gan-16", "genmodels", 1)]
+    assert found == [("cgan", "genmodels", 0), *ours, ("gan-16", "pytorch", 0)]
+
+
+def test_a_page_without_a_place_for_a_table_is_refused():
+    with pytest.raises(ValueError, match="no place for the table 'scores'"):
+        SCRIPT["page"]("Results\n", [record()])
+
+
+def test_the_readme_keeps_what_is_no_row_of_a_record():
+    text = "| `gan-16` | recipe |\n| `gan-16` | old | docs/images/zoo/gan-16.png |\n| `gan-32` | docs/images/zoo/ |\n"
+    lines = SCRIPT["readme"](text, [record(), record(seed=1)]).splitlines()
+    assert (lines[0], lines[2]) == ("| `gan-16` | recipe |", "| `gan-32` | docs/images/zoo/ |")
+    assert lines[1].startswith("| `gan-16` | 1,000 + 20 | 2.25 of 50, batch 64, beta1 0.5, bf16 | 61 | 1.5 (")
