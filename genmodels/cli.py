@@ -37,8 +37,8 @@ _DEFAULTS = {
 
 # What `sweep` takes for settings not given: the study of three families at three image and latent sizes.
 _SWEEP_DEFAULTS = {
-    **{name: _DEFAULTS[name] for name in ("data", "epochs", "batch_size", "limit")},
-    **{"models": ["vae", "gan", "wgan"], "sizes": [16, 32, 64], "latent": [2, 20, 100], "seeds": 3},
+    **{name: _DEFAULTS[name] for name in ("data", "epochs", "batch_size", "limit", "beta1", "precision")},
+    **{"models": ["vae", "gan", "wgan"], "sizes": [16, 32, 64], "latent": [2, 20, 100], "seeds": 3, "scores": False},
 }
 
 # What `info` calls the entries of `cpu_info`.
@@ -204,6 +204,13 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs of each (default: 10)")
     parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
+    parser.add_argument("--beta1", type=float, metavar="B", help="of the models' Adam optimizers (default: their own)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help=f"of the operands of products (default: {PRECISIONS[0]})"
+    )
+    parser.add_argument(
+        "--scores", action="store_const", const=True, help="score every trial at its end, as evaluate does"
+    )
     parser.add_argument("--workers", type=_whole(1), default=1, metavar="W", help="trials at a time (default: 1)")
     parser.add_argument(
         "--checkpoint-every", type=_whole(1), default=1, metavar="K", help="epochs between checkpoints (default: 1)"

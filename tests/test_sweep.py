@@ -162,6 +162,9 @@ def test_the_grid_and_the_epochs_may_grow(one):
         ({"data": "mnist"}, "begun with data strokes, which cannot be changed to mnist"),
         ({"batch_size": 5}, "begun with batch_size 10, which cannot be changed to 5"),
         ({"limit": None}, "begun with limit 60, which cannot be changed to None"),
+        ({"beta1": 0.5}, "begun with beta1 None, which cannot be changed to 0.5"),
+        ({"precision": "bf16"}, "begun with precision float32, which cannot be changed to bf16"),
+        ({"scores": True}, "begun with scores False, which cannot be changed to True"),
     ],
 )
 def test_another_sweep_in_the_folder_is_refused(changes, message, tmp_path, monkeypatch):
@@ -405,6 +408,9 @@ def test_missing_data_end_the_sweep_before_it_begins(tmp_path):
         ({"epochs": True}, TypeError, "epochs must be an int"),
         ({"batch_size": 0}, ValueError, "batch_size is 0"),
         ({"limit": 0}, ValueError, "limit is 0"),
+        ({"beta1": 1.0}, ValueError, "beta1 is 1"),
+        ({"precision": "half"}, ValueError, "precision is 'half', must be one of"),
+        ({"scores": 1}, TypeError, "scores must be True or False, not 1"),
         ({"data": "imagenet"}, ValueError, "data is 'imagenet', must be one of"),
     ],
 )
@@ -472,6 +478,26 @@ def test_table_has_mean_and_sample_deviation_over_the_seeds(undisturbed):
     found = [re.fullmatch(r"([\d.]+) ± ([\d.]+)", cell) for cell in re.findall("<td>(.*?)</td>", page)]
     near = [(float(m[1]), float(m[2])) for m in found if m and abs(float(m[1]) - mean) <= spread and float(m[2]) != 0]
     assert any(m == pytest.approx(mean, abs=0.06 * spread) and s == pytest.approx(spread, rel=0.06) for m, s in near)
+
+
+def test_scores_and_settings_reach_every_trial(tmp_path):
+    grid = replace(ONE, seeds=2, beta1=0.25, precision="bf16", scores=True)
+    written = sweep.run_sweep(grid, tmp_path)
+    assert sweep.run_sweep(grid, tmp_path) == written, "what is done is read back"
+    train, (x, _) = datasets.load("strokes")
+    for row, kept in zip(rows(tmp_path), written, strict=True):
+        model = gm.load(trial(tmp_path, f"vae-16-z2-seed{row['seed']}") / run.MODEL)
+        assert (model.precision, model.optimizer.beta1) == ("bf16", 0.25)
+        small, limited = (datasets.resize(images, 16) for images in (x, train[0][:60]))
+        found = gm.metrics.evaluate(model, small, 100, extractor="strokes", reference_train=limited)
+        names = ("fd", "fd_floor", "fd_ceiling", "kd", "precision", "recall")
+        assert {name: float(row[f"score_{name}"]) for name in names} == {name: found[name] for name in names}
+        assert row["score_extractor"] == found["extractor"] == kept["score_extractor"]
+    page = (tmp_path / sweep.PAGE).read_text()
+    assert "<h3>Scores</h3>" in page
+    assert found["extractor"] in page
+    assert "all images" not in page
+    assert "the models' own" not in page
 
 
 def test_page_without_matplotlib_says_so(undisturbed):

@@ -11,6 +11,8 @@ from typing import Any
 
 from .. import _validate as check
 from .. import datasets, zoo
+from ..network import PRECISIONS
+from ..optimizers import Adam
 from ..run import RunExistsError
 from ..settings import read_file, write_file
 
@@ -39,8 +41,9 @@ class Grid:
 
     models: families of the zoo that come in sizes ("vae" for `vae-16`, `vae-32`, ...); sizes: pixels a side; latent:
     numbers of latent axes; seeds: how many, counted from 0; data: a data set; limit: the first so many training
-    images only. Raises ValueError or TypeError for an empty list, a value given twice, a model or a size that the zoo
-    does not have, or a number below 1.
+    images only; beta1: of the models' Adam optimizers, in [0, 1) (None: their own); precision: of the products; scores:
+    whether each trial is scored at its end, as `genmodels evaluate` does. Raises ValueError or TypeError for an empty
+    list, a value given twice, a model or a size that the zoo does not have, or a number out of its bounds.
     """
 
     models: tuple[str, ...]
@@ -51,6 +54,9 @@ class Grid:
     epochs: int = 10
     batch_size: int = 128
     limit: int | None = None
+    beta1: float | None = None
+    precision: str = PRECISIONS[0]
+    scores: bool = False
 
     def __post_init__(self) -> None:
         known = _sizes_by_model()
@@ -63,6 +69,9 @@ class Grid:
             "epochs": check.integer(self.epochs, "epochs", 1),
             "batch_size": check.integer(self.batch_size, "batch_size", 1),
             "limit": None if self.limit is None else check.integer(self.limit, "limit", 1),
+            "beta1": None if self.beta1 is None else Adam(beta1=self.beta1).beta1,
+            "precision": check.choice(self.precision, "precision", PRECISIONS),
+            "scores": check.flag(self.scores, "scores"),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

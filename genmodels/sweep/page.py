@@ -44,10 +44,10 @@ def write_sweep_page(
         if not done:
             parts.append("<p>No trial is finished yet.</p>")
             continue
-        parts += ["<h3>Losses on the test images</h3>", *_score_table(done)]
+        parts += ["<h3>Losses on the test images</h3>", *_loss_table(done), *_score_table(done)]
         parts += ["<h3>Losses in training</h3>", _curves(grid, folders, done)]
         parts += _pictures(folders, done, real)
-    parts += ["<h2>Settings</h2>", table(("setting", "value"), ((k, _setting(v)) for k, v in asdict(grid).items()))]
+    parts += ["<h2>Settings</h2>", table(("setting", "value"), ((k, _setting(k, v)) for k, v in asdict(grid).items()))]
     write_page(path, f"Sweep: {', '.join(grid.models)} on {grid.data}", parts)
 
 
@@ -74,7 +74,7 @@ def _warnings(folders: Mapping[Trial, Path]) -> Iterator[str]:
         yield "".join(paragraph(f"{name}: {line}") for line in run.lines(path))
 
 
-def _score_table(done: Results) -> Iterator[str]:
+def _loss_table(done: Results) -> Iterator[str]:
     """A row a configuration: the mean over its seeds of every term, and the spread."""
     terms = list(dict.fromkeys(term for result in done.values() for term in result["test"]))
     rows = []
@@ -89,6 +89,23 @@ def _score_table(done: Results) -> Iterator[str]:
         )
     yield table(["pixels", "latent axes", "parameters", "seeds", *map(label, terms), "seconds an epoch"], rows)
     yield "<p>Mean over the seeds ± sample standard deviation.</p>"
+
+
+def _score_table(done: Results) -> Iterator[str]:
+    """The same of their scores, where they have some."""
+    scored = {trial: result["scores"] for trial, result in done.items() if result.get("scores")}
+    if not scored:
+        return
+    names, bounds = ("fd", "kd", "precision", "recall"), ("fd_floor", "fd_ceiling")
+    rows = []
+    for (size, latent), trials in _configurations(scored).items():
+        found = [scored[trial] for trial in trials]
+        spreads = [spread_text([one[name] for one in found]) for name in names]
+        rows.append([f"{size} x {size}", latent, len(found), *spreads, *(number(found[0][name]) for name in bounds)])
+    extractors = ", ".join(sorted({one["extractor"] for one in scored.values()}))
+    yield "<h3>Scores</h3>"
+    yield table(["pixels", "latent axes", "seeds", *names, "floor of fd", "its ceiling"], rows)
+    yield paragraph(f"By the extractor {extractors}. Scores of different image sizes do not compare.")
 
 
 def _curves(grid: Grid, folders: Mapping[Trial, Path], done: Results) -> str:
@@ -145,7 +162,7 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _setting(value: Any) -> str:
+def _setting(name: str, value: Any) -> str:
     if value is None:
-        return "all images"
+        return {"limit": "all images", "beta1": "the models' own"}[name]
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -64,6 +64,7 @@ def run_sweep(
         "data_root": data_root,
         "threads": None if threads is None else check.integer(threads, "threads", 1),
         "checkpoint_every": check.integer(checkpoint_every, "checkpoint_every", 1),
+        "scores": grid.scores,
         "verbose": "auto" if executor is None else "silent",  # the bars of several trials would overwrite each other
     }
     check_folder(folder, grid)
@@ -125,6 +126,8 @@ def _settings(grid: Grid, trial: Trial) -> dict[str, Any]:
         "conditional": False,
         "image_size": trial.size,
         "latent_dim": trial.latent,
+        "beta1": grid.beta1,
+        "precision": grid.precision,
     }
 
 

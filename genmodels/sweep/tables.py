@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 def result_rows(grid: Grid, results: Mapping[Trial, Mapping[str, Any]]) -> list[Row]:
     """A row a trial, in the grid's order: the trial, its size, the last losses in training and on the test images, its
-    status. Nothing in it depends on time."""
+    scores, its status. Nothing in it depends on time."""
     return [
         {
             **_key(grid, trial),
@@ -26,6 +26,7 @@ def result_rows(grid: Grid, results: Mapping[Trial, Mapping[str, Any]]) -> list[
             "parameters": result.get("parameters"),
             **{f"train_{name}": value for name, value in result.get("training", {}).items()},
             **{f"test_{name}": value for name, value in result.get("test", {}).items()},
+            **{f"score_{name}": value for name, value in result.get("scores", {}).items()},
             "status": result["status"],
         }
         for trial, result in results.items()
@@ -64,6 +65,7 @@ def _key(grid: Grid, trial: Trial) -> Row:
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    """Every column once: what all rows have, the losses in training, those on the test images, the status."""
+    """Every column once: what all rows have, the losses in training, those on the test images, scores, the status."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return sorted(names, key=lambda name: (name == "status", name.startswith("test_"), name.startswith("train_")))
+    order = ("train_", "test_", "score_", "status")
+    return sorted(names, key=lambda name: [name.startswith(prefix) for prefix in reversed(order)])

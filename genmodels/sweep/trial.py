@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import _system, checkpoint, run
+from .. import _system, checkpoint, metrics, run
 from .._files import replacing
+from ..model import Model
 from ..training.history import TIMES
 from . import pool
 
 RESULT = "trial.json"
+SCORES = ("fd", "fd_floor", "fd_ceiling", "kd", "precision", "recall", "extractor")
 FINISHED, INTERRUPTED, WAITING = "finished", "interrupted", "waiting"
 FAILED = "failed: "
 
@@ -24,9 +26,10 @@ def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     """Trains a trial to its end, from where its folder says it stands; one that has ended is left as it is.
 
     job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root`, `checkpoint_every` (epochs),
-    `threads` (None for those in use) and `verbose`, as JSON values. Returns `status`, which is "finished",
-    "interrupted" or "failed: " and why, and of a finished trial `epochs`, `parameters`, `training` and `test` (last
-    losses by name), `seconds` (by epoch) and `images_per_second` (over all epochs).
+    `scores` (whether to score the model), `threads` (None for those in use) and `verbose`, as JSON values. Returns
+    `status`, which is "finished", "interrupted" or "failed: " and why, and of a finished trial `epochs`, `parameters`,
+    `training` and `test` (last losses by name), `scores` (those of SCORES, none where they were not asked for),
+    `seconds` (by epoch) and `images_per_second` (over all epochs).
     """
     if pool.stopping():
         return {"status": INTERRUPTED}
@@ -53,7 +56,8 @@ def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     outcome = work.train(job["checkpoint_every"], verbose=job["verbose"], callbacks=pool.stoppers())
     if outcome.stopped:
         return {"status": INTERRUPTED}
-    result = _result(folder, outcome.test)
+    model = checkpoint.load(folder / run.MODEL)
+    result = _result(model, outcome.test) | {"scores": _scores(work, model) if job["scores"] else {}}
     with replacing(folder / RESULT) as file:  # last: a trial that has it has everything
         file.write(json.dumps(result, indent=2).encode() + b"\n")
     return result
@@ -70,8 +74,14 @@ def _noted(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _result(folder: Path, test: Mapping[str, float]) -> dict[str, Any]:
-    model = checkpoint.load(folder / run.MODEL)
+def _scores(work: run.Run, model: Model) -> dict[str, Any]:
+    (train, _), (test, _) = work.data()
+    n, extractor = run.scoring(work.settings.data, test)
+    found = metrics.evaluate(model, test, n, extractor=extractor, reference_train=train)
+    return {name: found[name] for name in SCORES}
+
+
+def _result(model: Model, test: Mapping[str, float]) -> dict[str, Any]:
     history = model.history
     seconds, speeds = (history[name] for name in TIMES)
     images = sum(time * speed for time, speed in zip(seconds, speeds, strict=True))
