@@ -17,6 +17,7 @@ def record(**changes):
     one = {"model": "gan-16", "framework": "genmodels", "seed": 0, "command": "genmodels train", "precision": "bf16"}
     one |= {"processor": "a", "batch_size": 64, "learning_rate": None, "beta1": 0.5, "parameters": [1000, 20]}
     one |= {"epochs": 2.25, "epochs_asked": 50, "seconds": 61.2, "curve": {"1": 2.5, "2": 1.25}, "sure": 0.875}
+    one |= {"real": {"sure": 0.975, "class_histogram": [330, 340, 330]}}
     return {**one, "losses": {"discriminator_loss": 1.0}, "scores": scores, **changes}
 
 
@@ -40,7 +41,7 @@ def test_a_row():
     line = SCRIPT["scores"]([record()]).splitlines()[2]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         *("`gan-16`", "2.25 of 50, batch 64, beta1 0.5", "1 min 01 s", "1.5 (0.025, 243)", "2 (1.25)", "0.0123"),
-        *("0.70", "0.60", "87.5 %", "1: 10.0 %", "", ""),
+        *("0.70", "0.60", "87.5 % (97.5 %)", "1: 10.0 % (34.0 %)", "", ""),
     ]
     line = SCRIPT["scores"]([record(framework="pytorch", seed=2, curve={})]).splitlines()[2]
     assert line.startswith("| PyTorch, seed 2 |")

@@ -128,11 +128,20 @@ def judged(model: Any, asked: settings.Settings, folder: Path) -> dict[str, Any]
     scores = {term: value for term, value in scores.items() if term not in ("data", "epochs", "losses")}
     extractor = extractors.find(asked.data, model.input_shape)
     labels = np.resize(np.arange(model.num_classes), len(x)) if model.num_classes else None
-    probabilities = extractors.classified(extractor, model.sample(len(x), labels=labels, seed=0))
-    found = {"losses": losses, "scores": scores, "sure": float(np.mean(probabilities.max(axis=1) > SURE))}
+    drawn = extractors.classified(extractor, model.sample(len(x), labels=labels, seed=0))
+    real = extractors.classified(extractor, x)
+    assert drawn is not None
+    assert real is not None
+    found = {"losses": losses, "scores": scores, "sure": sure(drawn)}
+    found["real"] = {"sure": sure(real), "class_histogram": metrics.class_histogram(real)}
     if hasattr(model, "reconstruct"):
         found["reconstruction_error"] = metrics.reconstruction_error(model, x)
     return found
+
+
+def sure(probabilities: np.ndarray) -> float:
+    """The share of images to whose class the judge gives more than SURE."""
+    return float(np.mean(probabilities.max(axis=1) > SURE))
 
 
 def main() -> None:

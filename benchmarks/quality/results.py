@@ -75,9 +75,10 @@ def share(value: float | None) -> str:
 
 
 def rarest(one: Record) -> str:
-    """The class that the judge finds least often, of all draws."""
-    counts = np.array(one["scores"]["class_histogram"])
-    return f"{counts.argmin()}: {100 * counts.min() / counts.sum():.1f} %"
+    """The class that the judge finds least often among the draws, and how often among the test images."""
+    drawn, real = (np.array(part["class_histogram"]) for part in (one["scores"], one["real"]))
+    least = int(drawn.argmin())
+    return f"{least}: {share(drawn[least] / drawn.sum())} ({share(real[least] / real.sum())})"
 
 
 def losses(one: Record) -> str:
@@ -95,13 +96,17 @@ def table(head: Sequence[str], rows: Rows) -> str:
 def scores(records: Iterable[Record]) -> str:
     head = (
         *("model", "trained for", "time", "fd (floor, ceiling)", "best epoch (its fd)", "kd", "precision", "recall"),
-        *("sure", "rarest class", "label accuracy", "the report's claim"),
+        *("sure (real)", "rarest class (real)", "label accuracy", "the report's claim"),
     )
     rows = (
         [
             *(who(one), trained(one), time(one), distance(one), best(one), f"{one['scores']['kd']:.3g}"),
             *(f"{one['scores'][name]:.2f}" for name in ("precision", "recall")),
-            *(share(one["sure"]), rarest(one), share(one["scores"]["label_accuracy"])),
+            *(
+                f"{share(one['sure'])} ({share(one['real']['sure'])})",
+                rarest(one),
+                share(one["scores"]["label_accuracy"]),
+            ),
             CLAIMS.get(one["model"], NONE) if one["framework"] == "genmodels" else NONE,
         ]
         for one in records
