@@ -186,25 +186,23 @@ def main() -> None:
     gm.set_num_threads(options.threads)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    settings.write(options.out, asked(options))
+    wanted = asked(options)
+    settings.write(options.out, wanted)
 
-    recipe = gm.zoo.recipe(options.name)
     changes = {argument: changed(o, options) for argument, o in gm.zoo.optimizers(options.name).items()}
     model = gm.zoo.build(options.name, seed=options.seed, precision=options.precision, **changes)
     (x, y), test = load(model, options.name)
     trained = twin(model, options.seed)
     state = options.out / "state.npz"
     rows = restore(state, trained) if state.exists() else []
-    for epoch in range(len(rows) + 1, (options.epochs or recipe["epochs"]) + 1):
+    for epoch in range(len(rows) + 1, wanted.epochs + 1):
         begin = time.perf_counter()
-        losses = train_epoch(
-            trained, x[: options.limit], y[: options.limit], options.batch_size or recipe["batch_size"]
-        )
+        losses = train_epoch(trained, x[: options.limit], y[: options.limit], wanted.batch_size)
         row = {"epoch": epoch, **losses, "seconds": time.perf_counter() - begin}
         write_back(trained, model)
         row |= test_losses(model, test)
         if options.scores_every and epoch % options.scores_every == 0:
-            found = scores(model, test, recipe["data"])
+            found = scores(model, test, wanted.data)
             row |= {term: found[term] for term in SCORES if found[term] is not None}
         rows.append(row)
         model.save(options.out / "model.safetensors")
@@ -212,7 +210,7 @@ def main() -> None:
         save(state, trained, rows)
         print(" ".join(f"{key} {value:.5g}" for key, value in row.items()), flush=True)
     write_back(trained, model)
-    (options.out / "scores.json").write_text(json.dumps(scores(model, test, recipe["data"]), indent=2) + "\n")
+    (options.out / "scores.json").write_text(json.dumps(scores(model, test, wanted.data), indent=2) + "\n")
 
 
 if __name__ == "__main__":

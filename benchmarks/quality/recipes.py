@@ -33,6 +33,7 @@ import numpy as np
 
 import genmodels as gm
 from genmodels import metrics, run, settings
+from genmodels._labels import classes_in_turn
 from genmodels.metrics import extractors
 
 HOUR = ("cgan-keras", "dcgan-tf", "gan-mlm", "vae-lstm", "wgan-mlm")
@@ -127,8 +128,7 @@ def judged(model: Any, asked: settings.Settings, folder: Path) -> dict[str, Any]
     losses = model.evaluate(*run.inputs(model, x, y))
     scores = {term: value for term, value in scores.items() if term not in ("data", "epochs", "losses")}
     extractor = extractors.find(asked.data, model.input_shape)
-    labels = np.resize(np.arange(model.num_classes), len(x)) if model.num_classes else None
-    drawn = extractors.classified(extractor, model.sample(len(x), labels=labels, seed=0))
+    drawn = extractors.classified(extractor, model.sample(len(x), labels=classes_in_turn(model, len(x)), seed=0))
     real = extractors.classified(extractor, x)
     assert drawn is not None
     assert real is not None
