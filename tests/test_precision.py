@@ -146,7 +146,8 @@ class TestModels:
             model = build(precision=each)
             labels = np.arange(64) % model.num_classes if model.num_classes else None
             losses.append([model.train_step(x, labels) for _ in range(10)][-1])
-        assert (losses[0] != losses[1]) == (precision == "bf16" or IN_BLOCKS)
+        few = build is small.gan  # no layer of it has more than four channels on both sides
+        assert (losses[0] != losses[1]) == (precision == "bf16" or (IN_BLOCKS and not few))
         near = {"rel": 0.05, "abs": 0.02} if precision == "bf16" else {"rel": 1e-3, "abs": 1e-4}
         for term, value in losses[1].items():
             assert losses[0][term] == pytest.approx(value, **near), term

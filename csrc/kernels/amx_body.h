@@ -1,7 +1,8 @@
 /* Register tiles over pairs of bfloat16, by a unit that multiplies whole blocks of them. Included after simd_*.h and the
  * unit's operations:
  *
- *   unit_begin(rows)            blocks 0 to 4 have so many rows, the others 16; every row is 16 words (floats or pairs)
+ *   unit_begin(rows)            blocks 0 to 4 have so many rows, the others 16; every row is 16 words (floats or pairs).
+ *                               Costs as much as a dozen products, and nothing where it is so already
  *   unit_clear(i)
  *   unit_load(i, p, stride)     row r from p + r * stride
  *   unit_store(i, p, stride)
@@ -9,13 +10,12 @@
  *   unit_end()
  *
  * A tile is one block of rows times up to four of columns: their sums are blocks 0 to 3, the left operand is block 4, and
- * the right ones pass through 5, 6 and 7. A right block is 16 rows of a packed panel, or of y, read in place. So is a left
- * one of rows_tile, from the image, without a buffer of patches; where outer_tile sums over places, x must be turned first.
- * What is shorter than a block is copied into one with zeros behind, as what lies there may be anything, a NaN too. */
+ * the right ones pass through 5, 6 and 7. All are read in place: left ones from the image, without a buffer of patches, or
+ * from places side by side; right ones from a packed panel, or from y. What is shorter than a block is copied into one with
+ * zeros behind, as what lies there may be anything, a NaN too. */
 #include <string.h>
 
 #include "kernels/leaky_body.h"
-#include "kernels/turn.h"
 
 enum { BLOCK = 16, MOST_BLOCKS = 4, WIDTH = MOST_BLOCKS * BLOCK };
 
@@ -57,15 +57,20 @@ GM_INLINE void store_sums(const int blocks, float *to) {
     if (blocks > 3) unit_store(3, to + 3 * BLOCK, WIDTH);
 }
 
-/* The first of `length` < 16 pairs of each row, and of the panel's rows, with zeros behind. */
-GM_INLINE void fill_buffer(amx_buffer *to, int64_t rows, int64_t length, int64_t width, const float *left,
-                           int64_t left_stride, const float *right) {
+/* The first of `length` < 16 pairs of each row, with zeros behind. */
+GM_INLINE void fill_left(amx_buffer *to, int64_t rows, int64_t length, const float *left, int64_t stride) {
     for (int64_t m = 0; m < rows; m++) {
         memset(to->left + m * BLOCK, 0, BLOCK * sizeof *to->left);
-        memcpy(to->left + m * BLOCK, left + m * left_stride, (size_t)length * sizeof *left);
+        memcpy(to->left + m * BLOCK, left + m * stride, (size_t)length * sizeof *left);
     }
-    memcpy(to->right, right, (size_t)(length * width) * sizeof *right);
-    memset(to->right + length * width, 0, (size_t)((BLOCK - length) * width) * sizeof *right);
+}
+
+/* The first columns of `length` rows, with zeros behind and below. */
+GM_INLINE void fill_right(amx_buffer *to, int64_t length, int64_t columns, int64_t width, const float *right,
+                          int64_t stride) {
+    memset(to->right, 0, (size_t)(BLOCK * width) * sizeof *right);
+    for (int64_t t = 0; t < length; t++)
+        memcpy(to->right + t * width, right + t * stride, (size_t)columns * sizeof *right);
 }
 
 /* How many of the columns from c on a vector takes. */
@@ -86,12 +91,12 @@ GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t
         int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
         for (int64_t t = 0; t < whole; t += BLOCK) step(blocks, left + t, a_stride, right + t * width, width);
         if (rest) {
-            fill_buffer(&buffer, rows, rest, width, left + whole, a_stride, right + whole * width);
+            fill_left(&buffer, rows, rest, left + whole, a_stride);
+            fill_right(&buffer, rest, width, width, right + whole * width, width);
             step(blocks, buffer.left, BLOCK, buffer.right, width);
         }
     }
     store_sums(blocks, buffer.right);
-    unit_end();
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
@@ -106,70 +111,37 @@ GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t
         }
 }
 
-/* The places of a sweep, one after the other. */
-typedef struct walk {
-    int64_t n, i, j;
-    const float *x, *y;
-} walk;
-
-GM_INLINE void walk_on(walk *at, const gm_sweep *sweep) {
-    at->j++;
-    at->x += sweep->x_j;
-    at->y += sweep->y_j;
-    if (at->j < sweep->J) return;
-    at->j = 0;
-    at->i++;
-    at->x += sweep->x_i - sweep->J * sweep->x_j;
-    at->y += sweep->y_i - sweep->J * sweep->y_j;
-    if (at->i < sweep->I) return;
-    at->i = 0;
-    at->x += sweep->x_n - sweep->I * sweep->x_i;
-    at->y += sweep->y_n - sweep->I * sweep->y_i;
-}
-
-/* The first `rows` values at each of 16 places, as `rows` rows of 16. */
-GM_INLINE void turn_places(const float *const place[BLOCK], int64_t rows, float *to) {
-    for (int p = 0; p < BLOCK; p += 4) {
-        int64_t m = 0;
-        for (; m + 4 <= rows; m += 4) gm_turn(place + p, m, to + p, BLOCK);
-        for (; m < rows; m++)
-            for (int q = p; q < p + 4; q++) to[m * BLOCK + q] = place[q][m];
+/* A row of places, side by side in x. */
+GM_INLINE void amx_row(const int blocks, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x,
+                       const float *y, amx_buffer *buffer) {
+    const int64_t width = blocks * BLOCK;
+    const bool whole = columns == width || sweep->y_j == width; /* a panel holds more than its columns */
+    for (int64_t j = 0; j < sweep->J; j += BLOCK) {
+        int64_t length = sweep->J - j < BLOCK ? sweep->J - j : BLOCK;
+        const float *left = x + j, *right = y + j * sweep->y_j;
+        int64_t left_stride = sweep->x_m, right_stride = sweep->y_j;
+        if (length < BLOCK) {
+            fill_left(buffer, rows, length, left, left_stride);
+            left = buffer->left, left_stride = BLOCK;
+        }
+        if (length < BLOCK || !whole) {
+            fill_right(buffer, length, columns, width, right, right_stride);
+            right = buffer->right, right_stride = width;
+        }
+        step(blocks, left, left_stride, right, right_stride);
     }
 }
 
 GM_INLINE void amx_outer(const int blocks, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x,
                          const float *y, float *out, int64_t out_stride) {
-    static const float none[BLOCK] = {0};
-    const bool whole = columns == blocks * BLOCK;
     amx_buffer buffer;
-    walk at = {.x = x, .y = y};
     unit_begin(rows);
     clear_sums();
-    for (int64_t to_go = sweep->N * sweep->I * sweep->J; to_go > 0; to_go -= BLOCK) {
-        const float *place[BLOCK], *first = at.y;
-        int64_t count = to_go < BLOCK ? to_go : BLOCK;
-        bool in_place = whole && count == BLOCK && at.j + BLOCK <= sweep->J;
-        for (int64_t p = 0; p < count; p++) {
-            place[p] = at.x;
-            if (!in_place) {
-                float *row = buffer.right + p * WIDTH;
-                for (int64_t c = 0; c < blocks * BLOCK; c += VL)
-                    v_store(row + c, v_load_n(at.y + c, left_of(columns, c)));
-            }
-            walk_on(&at, sweep);
-        }
-        for (int64_t p = count; p < BLOCK; p++) {
-            place[p] = none;
-            memset(buffer.right + p * WIDTH, 0, WIDTH * sizeof *buffer.right);
-        }
-        turn_places(place, rows, buffer.left);
-        if (in_place)
-            step(blocks, buffer.left, BLOCK, first, sweep->y_j);
-        else
-            step(blocks, buffer.left, BLOCK, buffer.right, WIDTH);
-    }
+    for (int64_t n = 0; n < sweep->N; n++)
+        for (int64_t i = 0; i < sweep->I; i++)
+            amx_row(blocks, rows, columns, sweep, x + n * sweep->x_n + i * sweep->x_i,
+                    y + n * sweep->y_n + i * sweep->y_i, &buffer);
     store_sums(blocks, buffer.right);
-    unit_end();
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
@@ -204,12 +176,15 @@ static void amx_outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep,
 
 #undef EACH_WIDTH
 
+static void amx_tiles_end(void) { unit_end(); }
+
 /* Over a table that multiplies pairs already: few columns are left to its dot_tile. */
 static void amx_overlay(gm_kernels *table) {
     table->tile.vector = BLOCK;
     table->tile.panel = WIDTH;
     table->tile.rows = table->tile.wide_rows = BLOCK;
-    table->tile.thrice = true;
+    table->tile.blocks = true;
     table->rows_tile = amx_rows_tile;
     table->outer_tile = amx_outer_tile;
+    table->tiles_end = amx_tiles_end;
 }

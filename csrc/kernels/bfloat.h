@@ -12,12 +12,15 @@
 
 typedef enum gm_bf16_part { GM_BF16_ROUNDED, GM_BF16_HIGH, GM_BF16_LOW } gm_bf16_part;
 
-/* A product of two operands in pairs is the sum of `count` products of parts of theirs. */
+/* A product of two operands in pairs is the sum of `count` products of parts of theirs. Where there are several, an operand
+ * comes in two planes, one behind the other: its high parts and its low ones. */
 enum { GM_BF16_MOST_TERMS = 3 };
 typedef struct gm_bf16_terms {
     int64_t count;
     gm_bf16_part left[GM_BF16_MOST_TERMS], right[GM_BF16_MOST_TERMS];
 } gm_bf16_terms;
+
+static inline int64_t gm_bf16_plane(gm_bf16_part part) { return part == GM_BF16_LOW; }
 
 #define GM_BFLOAT_KERNELS(X)                                                                                           \
     /* out[i] = x[i], rounded, as a float. */                                                                          \

@@ -10,69 +10,147 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
 #include "kernels/table.h"
+#include "kernels/turn.h"
 
-enum { PIECE = 8192, LINE = 16 /* floats in a cache line */ };
+enum {
+    PIECE = 8192,
+    MOVED_PIECE = 256, /* of 16 rows: 16 KB, in the L1 */
+    LINE = 16          /* floats in a cache line */
+};
 
 static int64_t pairs_of(int64_t n) { return ceil_div(n, 2); }
 
 /* ---- Operands ---- */
 
-/* An array (groups, rows, n): as it is or rounded, or with neighbours along n or along the rows in pairs, once for each
- * term: (groups, rows, terms, pairs) or (groups, terms, pairs, n). */
-typedef enum direction { AS_IT_IS, ROUNDED, ALONG, ACROSS } direction;
+/* How an array (rows, n) is made:
+ *   AS_IT_IS, ROUNDED   (rows, n)
+ *   ALONG               neighbours along n in pairs, (rows, pairs)
+ *   ACROSS              rows in pairs, (pairs, n)
+ *   TURNED              rows in pairs, (n, pairs), the pairs in whole blocks with zeros behind
+ *   PLACED              the same with groups of neighbours kept together: (n / group, pairs, group)
+ * Of several parts, in planes one behind the other; TURNED and PLACED with a place's parts together: (n, parts, pairs). */
+typedef enum direction { AS_IT_IS, ROUNDED, ALONG, ACROSS, TURNED, PLACED } direction;
 typedef struct operand {
     const float *from;
     direction made;
-    int64_t groups, rows, n;
-    int64_t terms;
-    const gm_bf16_part *parts; /* of the terms */
+    int64_t sets, rows, n; /* so many such arrays */
+    int64_t group;
+    int64_t count;
+    const gm_bf16_part *parts;
     float *to;
 } operand;
 
-/* Rows in pairs, or alone. */
-static int64_t paired_rows(const operand *o) { return o->made == ACROSS ? pairs_of(o->rows) : o->rows; }
+enum { BLOCK = 16 }; /* pairs */
 
-/* Floats or pairs of a row's term. */
+/* Where places are moved about. */
+static bool moves(const operand *o) { return o->made == TURNED || o->made == PLACED; }
+
+/* Rows in pairs, or alone. */
+static int64_t made_rows(const operand *o) {
+    if (moves(o)) return ceil_div(pairs_of(o->rows), BLOCK) * BLOCK;
+    return o->made == ACROSS ? pairs_of(o->rows) : o->rows;
+}
+
+/* Floats or pairs of a row. */
 static int64_t made_n(const operand *o) { return o->made == ALONG ? pairs_of(o->n) : o->n; }
+
+static int64_t plane_floats(const operand *o) { return o->sets * made_rows(o) * made_n(o); }
 
 /* Cache lines of their own. */
 static int64_t made_floats(const operand *o) {
-    if (o->made == AS_IT_IS) return 0;
-    return ceil_div(o->groups * o->terms * paired_rows(o) * made_n(o), LINE) * LINE;
+    return o->made == AS_IT_IS ? 0 : ceil_div(o->count * plane_floats(o), LINE) * LINE;
 }
 
 /* Rows without an empty half at their ends are as good as one. */
 static operand joined(operand o) {
-    if (o.made == ROUNDED || (o.made == ALONG && o.terms == 1 && o.n % 2 == 0)) {
-        o.n *= o.groups * o.rows;
-        o.groups = o.rows = 1;
+    if (o.made == ROUNDED || (o.made == ALONG && o.n % 2 == 0)) {
+        o.n *= o.sets * o.rows;
+        o.sets = o.rows = 1;
     }
     return o;
 }
 
-/* Number `index` of the pieces of the rows made, term after term. */
+/* A task makes a piece of some rows: of a block of pairs where places are moved about, else of about as many as are one
+ * piece together. */
+static int64_t piece(const operand *o) { return moves(o) ? MOVED_PIECE : PIECE; }
+static int64_t rows_a_task(const operand *o) { return moves(o) ? BLOCK : max_of(1, PIECE / o->n); }
+
+/* The part's pair of rows number `row`, of `count` places from `at` on; zeros behind the last. */
+static void make_pairs(const operand *o, int64_t set, gm_bf16_part part, int64_t row, int64_t at, int64_t count,
+                       float *to) {
+    const float *from = o->from + (set * o->rows + 2 * row) * o->n + at;
+    const float *next = 2 * row + 1 < o->rows ? from + o->n : NULL;
+    if (2 * row < o->rows)
+        gm_kernels_for(GM_BF16_PAIRS)->bf16_pair(part, count, from, next, to);
+    else
+        memset(to, 0, (size_t)count * sizeof *to);
+}
+
+/* A piece of a row that stays where it is, in all planes. */
+static void make_row(const operand *o, int64_t set, int64_t row, int64_t at, int64_t n) {
+    int64_t index = set * made_rows(o) + row;
+    const float *from = o->from + index * o->n + at;
+    float *to = o->to + index * made_n(o);
+    for (int64_t part = 0; part < o->count; part++, to += plane_floats(o)) {
+        if (o->made == ROUNDED)
+            gm_kernels_active()->bf16_round(n, from, to + at);
+        else if (o->made == ALONG)
+            gm_kernels_for(GM_BF16_PAIRS)->bf16_pair_neighbours(o->parts[part], n, from, to + at / 2);
+        else
+            make_pairs(o, set, o->parts[part], row, at, n, to + at);
+    }
+}
+
+/* (BLOCK, count) -> (count, BLOCK), its rows `step` apart. */
+static void turn(float made[BLOCK][MOVED_PIECE], int64_t count, float *to, int64_t step) {
+    for (int64_t t = 0; t < BLOCK; t += 4) {
+        const float *rows[4] = {made[t], made[t + 1], made[t + 2], made[t + 3]};
+        int64_t i = 0;
+        for (; i + 4 <= count; i += 4) gm_turn(rows, i, to + t, step);
+        for (; i < count; i++)
+            for (int64_t k = 0; k < 4; k++) to[i * step + t + k] = rows[k][i];
+    }
+}
+
+/* The groups of a row, of which `made` are `count` values from `at` on -> to one place after the other, `step` apart. */
+static void put_groups(const float *made, int64_t at, int64_t count, int64_t group, float *to, int64_t step) {
+    for (int64_t i = 0, run; i < count; i += run) {
+        int64_t place = (at + i) / group, k = (at + i) % group;
+        run = min_of(group - k, count - i);
+        memcpy(to + place * step + k, made + i, (size_t)run * sizeof *to);
+    }
+}
+
+/* The same piece of a block of pairs, moved. */
+static void move_block(const operand *o, int64_t row, int64_t at, int64_t n) {
+    int64_t rows = made_rows(o), step = o->count * rows;
+    float made[BLOCK][MOVED_PIECE];
+    for (int64_t part = 0; part < o->count; part++) {
+        for (int64_t t = 0; t < BLOCK; t++) make_pairs(o, 0, o->parts[part], row + t, at, n, made[t]);
+        int64_t first = part * rows + row;
+        if (o->made == TURNED)
+            turn(made, n, o->to + at * step + first, step);
+        else
+            for (int64_t t = 0; t < BLOCK; t++)
+                put_groups(made[t], at, n, o->group, o->to + (first + t) * o->group, step * o->group);
+    }
+}
+
 static void make_task(void *context, int64_t index) {
     const operand *o = context;
-    const gm_kernels *kernels = gm_kernels_active();
-    int64_t pieces = ceil_div(o->n, PIECE), rows = paired_rows(o);
-    int64_t at = index % pieces * PIECE, row = index / pieces % rows, term = index / pieces / rows % o->terms;
-    int64_t group = index / pieces / rows / o->terms, n = min_of(PIECE, o->n - at);
-    if (o->made == ACROSS) {
-        const float *from = o->from + (group * o->rows + 2 * row) * o->n + at;
-        const float *next = 2 * row + 1 < o->rows ? from + o->n : NULL;
-        kernels->bf16_pair(o->parts[term], n, from, next, o->to + ((group * o->terms + term) * rows + row) * o->n + at);
+    int64_t pieces = ceil_div(o->n, piece(o)), parts = ceil_div(made_rows(o), rows_a_task(o));
+    int64_t at = index % pieces * piece(o), n = min_of(piece(o), o->n - at);
+    int64_t first = index / pieces % parts * rows_a_task(o), set = index / pieces / parts;
+    if (moves(o)) {
+        move_block(o, first, at, n);
         return;
     }
-    const float *from = o->from + (group * rows + row) * o->n + at;
-    float *to = o->to + ((group * rows + row) * o->terms + term) * made_n(o);
-    if (o->made == ALONG)
-        kernels->bf16_pair_neighbours(o->parts[term], n, from, to + at / 2);
-    else
-        kernels->bf16_round(n, from, to + at);
+    for (int64_t row = first; row < min_of(made_rows(o), first + rows_a_task(o)); row++) make_row(o, set, row, at, n);
 }
 
 static const float *make(operand o, const float *from, float *to) {
@@ -80,7 +158,7 @@ static const float *make(operand o, const float *from, float *to) {
     o = joined(o);
     o.from = from;
     o.to = to;
-    gm_parallel_for(o.groups * o.terms * paired_rows(&o) * ceil_div(o.n, PIECE), make_task, &o);
+    gm_parallel_for(o.sets * ceil_div(made_rows(&o), rows_a_task(&o)) * ceil_div(o.n, piece(&o)), make_task, &o);
     return to;
 }
 
@@ -93,43 +171,60 @@ typedef struct plan {
     int64_t N;
 } plan;
 
-/* With both operands alone, or, where `summed` neighbours are worth it, in pairs along these directions; returns the
- * terms of the product then, 0 otherwise. */
-static int64_t choose(plan *of, int64_t summed, direction left, direction right) {
+/* The terms of the product, where there are enough channels and `summed` neighbours for pairs; NULL: both stay alone. */
+static const gm_bf16_terms *choose(plan *of, int64_t summed) {
     const gm_bf16_terms *terms = summed > 1 ? gm_kernels_terms(of->g.precision) : NULL;
-    direction alone = of->g.precision == GM_HIGH ? AS_IT_IS : ROUNDED;
-    of->left.made = terms ? left : alone;
-    of->right.made = terms ? right : alone;
-    of->left.terms = of->right.terms = terms ? terms->count : 1;
-    if (terms) of->left.parts = terms->left, of->right.parts = terms->right;
+    bool few = of->g.C <= GM_DOT_COLUMNS || of->g.K <= GM_DOT_COLUMNS;
+    if (terms && few && gm_kernels_for(GM_BF16_PAIRS)->tile.blocks) terms = NULL;
+    of->left.made = of->right.made = of->g.precision == GM_HIGH ? AS_IT_IS : ROUNDED;
+    of->left.count = of->right.count = 1;
     of->g.precision = terms ? GM_BF16_PAIRS : GM_FLOAT32;
-    return terms ? terms->count : 0;
+    return terms;
+}
+
+/* Pairs along these directions, in planes. */
+static void in_planes(plan *of, const gm_bf16_terms *terms, direction left, direction right) {
+    static const gm_bf16_part both[] = {GM_BF16_HIGH, GM_BF16_LOW};
+    of->g.terms = terms;
+    of->left.made = left, of->right.made = right;
+    of->left.count = of->right.count = terms->count > 1 ? 2 : 1;
+    of->left.parts = of->right.parts = terms->count > 1 ? both : terms->left;
 }
 
 static plan plan_forward(const gm_conv *g, int64_t N) {
     plan p = {.g = *g, .N = N};
-    p.left = (operand){.groups = 1, .rows = N * g->H * g->W, .n = g->C};
-    p.right = (operand){.groups = g->R * g->S, .rows = g->C, .n = g->K};
-    int64_t terms = choose(&p, g->C, ALONG, ACROSS);
-    if (terms) p.g.C = terms * pairs_of(g->C);
+    p.left = (operand){.sets = 1, .rows = N * g->H * g->W, .n = g->C};
+    p.right = (operand){.sets = g->R * g->S, .rows = g->C, .n = g->K};
+    const gm_bf16_terms *terms = choose(&p, g->C);
+    if (!terms) return p;
+    in_planes(&p, terms, ALONG, ACROSS);
+    p.g.C = pairs_of(g->C);
     return p;
 }
 
 static plan plan_backward_data(const gm_conv *g, int64_t N) {
     plan p = {.g = *g, .N = N};
-    p.left = (operand){.groups = 1, .rows = N * g->P * g->Q, .n = g->K};
-    p.right = (operand){.groups = 1, .rows = g->R * g->S * g->C, .n = g->K};
-    int64_t terms = choose(&p, g->K, ALONG, ALONG);
-    if (terms) p.g.K = terms * pairs_of(g->K);
+    p.left = (operand){.sets = 1, .rows = N * g->P * g->Q, .n = g->K};
+    p.right = (operand){.sets = 1, .rows = g->R * g->S * g->C, .n = g->K};
+    const gm_bf16_terms *terms = choose(&p, g->K);
+    if (!terms) return p;
+    in_planes(&p, terms, ALONG, ALONG);
+    p.g.K = pairs_of(g->K);
     return p;
 }
 
+/* Here pairs of images are summed over, and those of every term. */
 static plan plan_backward_weights(const gm_conv *g, int64_t N) {
     plan p = {.g = *g, .N = N};
-    p.left = (operand){.groups = 1, .rows = N, .n = g->H * g->W * g->C};
-    p.right = (operand){.groups = 1, .rows = N, .n = g->P * g->Q * g->K};
-    int64_t terms = choose(&p, N, ACROSS, ACROSS);
-    if (terms) p.N = terms * pairs_of(N);
+    p.left = (operand){.sets = 1, .rows = N, .n = g->H * g->W * g->C};
+    p.right = (operand){.sets = 1, .rows = N, .n = g->P * g->Q * g->K, .group = g->K};
+    const gm_bf16_terms *terms = choose(&p, N);
+    if (!terms) return p;
+    bool blocks = gm_kernels_for(GM_BF16_PAIRS)->tile.blocks;
+    p.left.made = blocks ? TURNED : ACROSS, p.right.made = blocks ? PLACED : ACROSS;
+    p.left.count = p.right.count = terms->count;
+    p.left.parts = terms->left, p.right.parts = terms->right;
+    p.N = terms->count * made_rows(&p.left);
     return p;
 }
 

@@ -32,7 +32,7 @@ enum {
 
 typedef struct phase {
     axis rows, columns;
-    int64_t depth; /* length of the sum: taps * channels */
+    int64_t depth; /* length of the sum: terms * taps * channels */
     float *packed; /* its weights */
 } phase;
 
@@ -42,6 +42,7 @@ typedef struct gather {
     int64_t N, in_channels, out_channels, panels;
     int64_t in_row, in_image, out_row, out_image; /* strides in floats */
     int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
+    int64_t terms, x_plane, w_plane;              /* of the product; floats of the operands' planes */
     bool dot;                                     /* few output channels: weights packed as (out, depth) */
     int64_t row_phases, column_phases;
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
@@ -82,35 +83,40 @@ static int64_t taps_before(const gather *op, bool rows, int64_t index) {
 static phase phase_of(const gather *op, int64_t index) {
     int64_t row = index / op->column_phases, column = index % op->column_phases;
     phase ph = {axis_of(op, true, row), axis_of(op, false, column), 0, NULL};
-    ph.depth = ph.rows.taps * ph.columns.taps * op->in_channels;
+    ph.depth = op->terms * ph.rows.taps * ph.columns.taps * op->in_channels;
     int64_t before = taps_before(op, true, row) * op->g->S + ph.rows.taps * taps_before(op, false, column);
-    ph.packed = op->packed + before * op->in_channels * packed_columns(op);
+    ph.packed = op->packed + op->terms * before * op->in_channels * packed_columns(op);
     return ph;
 }
 
-/* Weights (tap row, tap column, in, out) -> panels of (depth, width), zeros behind the last channel. */
+/* Where a tap of a term lies in the weights. */
+static const float *tap_at(const gather *op, const phase *ph, int64_t term, int64_t ty, int64_t tx) {
+    int64_t r = ph->rows.first_tap + ty * ph->rows.tap_step, s = ph->columns.first_tap + tx * ph->columns.tap_step;
+    const float *plane = op->w + (op->terms > 1 ? gm_bf16_plane(op->g->terms->right[term]) * op->w_plane : 0);
+    return plane + (r * op->kernel_columns + s) * op->w_tap;
+}
+
+/* Weights (term, tap row, tap column, in, out) -> panels of (depth, width), zeros behind the last channel. */
 static void pack_panel(const gather *op, const phase *ph, gm_panel panel, float *to) {
-    for (int64_t ty = 0; ty < ph->rows.taps; ty++)
-        for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
-            int64_t r = ph->rows.first_tap + ty * ph->rows.tap_step,
-                    s = ph->columns.first_tap + tx * ph->columns.tap_step;
-            const float *tap = op->w + (r * op->kernel_columns + s) * op->w_tap + panel.first * op->w_out;
-            for (int64_t c = 0; c < op->in_channels; c++, tap += op->w_in, to += panel.width) {
-                for (int64_t k = 0; k < panel.columns; k++) to[k] = tap[k * op->w_out];
-                for (int64_t k = panel.columns; k < panel.width; k++) to[k] = 0.0f;
+    for (int64_t term = 0; term < op->terms; term++)
+        for (int64_t ty = 0; ty < ph->rows.taps; ty++)
+            for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
+                const float *tap = tap_at(op, ph, term, ty, tx) + panel.first * op->w_out;
+                for (int64_t c = 0; c < op->in_channels; c++, tap += op->w_in, to += panel.width) {
+                    for (int64_t k = 0; k < panel.columns; k++) to[k] = tap[k * op->w_out];
+                    for (int64_t k = panel.columns; k < panel.width; k++) to[k] = 0.0f;
+                }
             }
-        }
 }
 
 static void pack_dot(const gather *op, const phase *ph, float *to) {
     for (int64_t k = 0; k < op->out_channels; k++)
-        for (int64_t ty = 0; ty < ph->rows.taps; ty++)
-            for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
-                int64_t r = ph->rows.first_tap + ty * ph->rows.tap_step;
-                int64_t s = ph->columns.first_tap + tx * ph->columns.tap_step;
-                const float *tap = op->w + (r * op->kernel_columns + s) * op->w_tap + k * op->w_out;
-                for (int64_t c = 0; c < op->in_channels; c++) *to++ = tap[c * op->w_in];
-            }
+        for (int64_t term = 0; term < op->terms; term++)
+            for (int64_t ty = 0; ty < ph->rows.taps; ty++)
+                for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
+                    const float *tap = tap_at(op, ph, term, ty, tx) + k * op->w_out;
+                    for (int64_t c = 0; c < op->in_channels; c++) *to++ = tap[c * op->w_in];
+                }
 }
 
 static void pack_task(void *context, int64_t index) {
@@ -123,16 +129,22 @@ static void pack_task(void *context, int64_t index) {
         pack_panel(op, &ph, panel, ph.packed + panel.first * ph.depth);
 }
 
+enum { MOST_RUNS = GM_MAX_KERNEL * GM_BF16_MOST_TERMS };
+
 /* The runs of output position (i, j): where its taps lie in the image and in the packed weights. */
-static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j, gm_run runs[GM_MAX_KERNEL]) {
+static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j, gm_run runs[MOST_RUNS]) {
     int64_t x0 = tap_begin(&ph->columns, j), x1 = tap_end(&ph->columns, j), count = 0;
     if (x0 == x1) return 0;
-    for (int64_t t = tap_begin(&ph->rows, i); t < tap_end(&ph->rows, i); t++)
-        runs[count++] = (gm_run){
-            .a = (input_of(&ph->rows, i) + t) * op->in_row + (input_of(&ph->columns, j) + x0) * op->in_channels,
-            .b = (t * ph->columns.taps + x0) * op->in_channels,
-            .length = (x1 - x0) * op->in_channels,
-        };
+    for (int64_t term = 0; term < op->terms; term++) {
+        int64_t plane = op->terms > 1 ? gm_bf16_plane(op->g->terms->left[term]) * op->x_plane : 0;
+        int64_t column = plane + (input_of(&ph->columns, j) + x0) * op->in_channels;
+        for (int64_t t = tap_begin(&ph->rows, i); t < tap_end(&ph->rows, i); t++)
+            runs[count++] = (gm_run){
+                .a = (input_of(&ph->rows, i) + t) * op->in_row + column,
+                .b = ((term * ph->rows.taps + t) * ph->columns.taps + x0) * op->in_channels,
+                .length = (x1 - x0) * op->in_channels,
+            };
+    }
     return count;
 }
 
@@ -195,7 +207,7 @@ typedef struct block {
 
 /* One output row of one phase. */
 static void gather_row(const gather *op, const phase *ph, int64_t i, const block *of) {
-    gm_run runs[GM_MAX_KERNEL];
+    gm_run runs[MOST_RUNS];
     const axis *columns = &ph->columns;
     int64_t images = of->n1 - of->n0;
     const float *x = op->x + of->n0 * op->in_image;
@@ -228,11 +240,12 @@ static void gather_task(void *context, int64_t index) {
     int64_t first = op->panels * part / op->panel_parts, last = op->panels * (part + 1) / op->panel_parts;
     for (int64_t column_phase = 0; column_phase < op->column_phases; column_phase++) {
         phase ph = phase_of(op, row_phase * op->column_phases + column_phase);
-        if (i >= ph.rows.count) return;
+        if (i >= ph.rows.count) break;
         int64_t together = max_of(1, L1_FLOATS / max_of(1, ph.depth * panel_at(op, 0).width));
         for (int64_t panel = first; panel < last; panel += together)
             gather_row(op, &ph, i, &(block){panel, min_of(last, panel + together), n0, n1});
     }
+    op->kernels->tiles_end();
 }
 
 /* How many images share a band: as many as keep its input in the L2, in whole tiles, and leave work for every thread. */
@@ -252,13 +265,18 @@ static void plan_gather(gather *op) {
  * many rows of a narrow tile would fall into one set of the L1. */
 static gm_tile_sizes tile_for(const gather *op) {
     gm_tile_sizes tile = op->kernels->tile;
-    int64_t depth = op->in_channels * axis_of(op, true, 0).taps * axis_of(op, false, 0).taps;
+    int64_t depth = op->terms * op->in_channels * axis_of(op, true, 0).taps * axis_of(op, false, 0).taps;
     if (depth * tile.panel > PANEL_FLOATS && op->in_image % PAGE_FLOATS != 0) tile.panel = 2 * tile.vector;
     return tile;
 }
 
+static int64_t terms_of(const gm_conv *g) { return g->terms ? g->terms->count : 1; }
+
 static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->kernels = gm_kernels_for(op->g->precision);
+    op->terms = terms_of(op->g);
+    op->x_plane = op->N * op->in_image;
+    op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
     op->tile = tile_for(op);
     op->dot = op->out_channels <= GM_DOT_COLUMNS;
     op->panels = gm_panel_count(&op->tile, op->out_channels);
@@ -321,7 +339,7 @@ void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, 
 }
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {
-    int64_t depth_forward = g->R * g->S * g->C, depth_backward = g->R * g->S * g->K;
+    int64_t taps = terms_of(g) * g->R * g->S, depth_forward = taps * g->C, depth_backward = taps * g->K;
     int64_t forward = depth_forward * ceil_div(g->K, WIDEST) * WIDEST;
     int64_t backward = depth_backward * ceil_div(g->C, WIDEST) * WIDEST;
     return max_of(forward, backward);

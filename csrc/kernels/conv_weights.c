@@ -8,7 +8,9 @@
  * chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate. On large maps
  * the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is read
  * once; on small maps, where the weights are the larger side, the weights are shared out instead.
- */
+ *
+ * Where tiles multiply blocks, the pairs of images come turned, as conv_bf16.c makes them: x (H, W, C, pairs) and dy (P, Q,
+ * pairs, K). The pairs of a place are then a row of a sweep, and it is the rows of the map that chunks and parts are made of. */
 #include "kernels/conv_gather.h"
 
 #include <stdbool.h>
@@ -32,21 +34,34 @@ typedef struct weight_gradient {
     int64_t N, splits, row_parts, run_parts, column_parts;
     bool by_tap;  /* each tap's places all at once, so that its sums are added to dw once */
     bool swapped; /* few map channels: their values are the broadcast side, results (K, R*S*C) */
+    bool turned;  /* x and dy are */
     const float *x, *dy;
     float *parts, *dw;
 } weight_gradient;
 
 static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K; }
 
+/* What is cut into chunks: images, or rows of the map. */
+static int64_t slices(const weight_gradient *op) { return op->turned ? op->g->P : op->N; }
+
+/* How many of them: places, values of x and dy. */
+static int64_t slices_a_chunk(const weight_gradient *op) {
+    const gm_conv *g = op->g;
+    int64_t places = g->P * g->Q, floats = g->H * g->W * g->C + g->P * g->Q * g->K;
+    if (op->turned) places = g->Q * op->N, floats = (g->stride_h * g->W * g->C + g->Q * g->K) * op->N;
+    return max_of(1, min_of(CHUNK_FLOATS / floats, CHUNK_PLACES / places));
+}
+
 /* The split of the work depends on the shape alone, so the order of the sums does too. */
 static void plan_weight_gradient(weight_gradient *op) {
     const gm_conv *g = op->g;
     bool large_map = g->P * g->Q >= 16;
     const gm_tile_sizes *tile = &op->kernels->tile;
-    op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP ? 4 * tile->rows : tile->rows);
-    op->swapped = g->K <= GM_DOT_COLUMNS;
+    op->turned = tile->blocks;
+    op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP && !op->turned ? 4 * tile->rows : tile->rows);
+    op->swapped = g->K <= GM_DOT_COLUMNS && !op->turned;
     int64_t panels = gm_panel_count(tile, g->K);
-    int64_t most_splits = min_of(min_of(MOST_SPLITS, op->N), SPLIT_FLOATS / weight_count(g));
+    int64_t most_splits = min_of(min_of(MOST_SPLITS, slices(op)), SPLIT_FLOATS / weight_count(g));
     op->splits = large_map ? max_of(1, most_splits) : 1;
     op->row_parts = op->splits * 2 >= WANTED_TASKS ? 1 : g->R;
     int64_t tasks = op->splits * op->row_parts;
@@ -90,8 +105,16 @@ static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const 
     const gm_tile_sizes *tile = &op->kernels->tile;
     int64_t K = op->g->K;
     if (op->swapped) {
-        gm_sweep other = {sweep->N,   sweep->I,   sweep->J,   sweep->y_n, sweep->y_i,
-                          sweep->y_j, sweep->x_n, sweep->x_i, sweep->x_j};
+        gm_sweep other = {.N = sweep->N,
+                          .I = sweep->I,
+                          .J = sweep->J,
+                          .x_n = sweep->y_n,
+                          .x_i = sweep->y_i,
+                          .x_j = sweep->y_j,
+                          .x_m = 1,
+                          .y_n = sweep->x_n,
+                          .y_i = sweep->x_i,
+                          .y_j = sweep->x_j};
         int64_t stride = weight_count(op->g) / K;
         for (int64_t t = 0; t < gm_panel_count(tile, run); t++) {
             gm_panel panel = gm_panel_at(tile, run, t);
@@ -102,7 +125,7 @@ static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const 
     int64_t tiles = ceil_div(run, gm_tile_rows(tile, columns));
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = run * t / tiles, m = run * (t + 1) / tiles - first;
-        op->kernels->outer_tile(m, columns, sweep, x + first, dy, out + first * K, K);
+        op->kernels->outer_tile(m, columns, sweep, x + first * sweep->x_m, dy, out + first * K, K);
     }
 }
 
@@ -111,36 +134,57 @@ typedef struct rectangle {
     int64_t r, n0, n1, p0, p1, q0, q1;
 } rectangle;
 
+/* The rectangle's places, as x and dy hold them. */
+static gm_sweep sweep_of(const weight_gradient *op, const rectangle *at) {
+    const gm_conv *g = op->g;
+    int64_t N = op->N, C = g->C, K = g->K, rows = at->p1 - at->p0, columns = at->q1 - at->q0;
+    if (op->turned)
+        return (gm_sweep){.N = rows,
+                          .I = columns,
+                          .J = N,
+                          .x_n = g->stride_h * g->W * C * N,
+                          .x_i = g->stride_w * C * N,
+                          .x_j = 1,
+                          .x_m = N,
+                          .y_n = g->Q * N * K,
+                          .y_i = N * K,
+                          .y_j = K};
+    gm_sweep by_images = {.N = at->n1 - at->n0,
+                          .I = rows,
+                          .J = columns,
+                          .x_n = g->H * g->W * C,
+                          .x_i = g->stride_h * g->W * C,
+                          .x_j = g->stride_w * C,
+                          .x_m = 1,
+                          .y_n = g->P * g->Q * K,
+                          .y_i = g->Q * K,
+                          .y_j = K};
+    return long_inside(by_images);
+}
+
 /* The values k0..k1-1 of the run (s, c) of a kernel row, all of taps that are valid there. */
 static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, gm_panel panel,
                        float *out) {
     const gm_conv *g = op->g;
     if (k0 >= k1 || at->p0 >= at->p1 || at->q0 >= at->q1) return;
-    gm_sweep sweep = {at->n1 - at->n0,
-                      at->p1 - at->p0,
-                      at->q1 - at->q0,
-                      g->H * g->W * g->C,
-                      g->stride_h * g->W * g->C,
-                      g->stride_w * g->C,
-                      g->P * g->Q * g->K,
-                      g->Q * g->K,
-                      g->K};
+    gm_sweep sweep = sweep_of(op, at);
     int64_t x_row = at->p0 * g->stride_h - g->pad_top + at->r, x_column = at->q0 * g->stride_w - g->pad_left;
-    const float *x = op->x + at->n0 * sweep.x_n + (x_row * g->W + x_column) * g->C + k0;
-    const float *dy = op->dy + at->n0 * sweep.y_n + at->p0 * sweep.y_i + at->q0 * sweep.y_j + panel.first;
-    int64_t first = at->r * g->S * g->C + k0;
-    gm_sweep inside = long_inside(sweep);
-    sweep_block(op, &inside, x, dy, op->swapped ? out + first : out + first * g->K + panel.first, k1 - k0,
+    int64_t x_value = (x_row * g->W + x_column) * g->C + k0, y_place = at->p0 * g->Q + at->q0, first = at->n0;
+    const float *x = op->x + x_value * sweep.x_m + first * g->H * g->W * g->C;
+    const float *dy = op->dy + (op->turned ? y_place * op->N : y_place + first * g->P * g->Q) * g->K + panel.first;
+    int64_t value = at->r * g->S * g->C + k0;
+    sweep_block(op, &sweep, x, dy, op->swapped ? out + value : out + value * g->K + panel.first, k1 - k0,
                 panel.columns);
 }
 
-/* Kernel row r of the images n0..n1-1, for run values k0..k1-1 and a panel of map channels. */
-static void accumulate_row(const weight_gradient *op, int64_t r, int64_t n0, int64_t n1, int64_t k0, int64_t k1,
+/* Kernel row r of the slices begin..end-1, for run values k0..k1-1 and a panel of map channels. */
+static void accumulate_row(const weight_gradient *op, int64_t r, int64_t begin, int64_t end, int64_t k0, int64_t k1,
                            gm_panel panel, float *out) {
     const gm_conv *g = op->g;
     axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
     axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
-    rectangle at = {.r = r, .n0 = n0, .n1 = n1, .p0 = 0, .p1 = g->P};
+    rectangle at = {.r = r, .n0 = begin, .n1 = end, .p0 = 0, .p1 = g->P};
+    if (op->turned) at = (rectangle){.r = r, .n0 = 0, .n1 = op->N, .p0 = begin, .p1 = end};
     while (at.p0 < at.p1 && input_of(&rows, at.p0) + r < 0) at.p0++;
     while (at.p1 > at.p0 && input_of(&rows, at.p1 - 1) + r >= g->H) at.p1--;
     if (op->by_tap) {
@@ -169,14 +213,14 @@ static void weight_task(void *context, int64_t index) {
     int64_t run = g->S * g->C, k0 = run * run_part / op->run_parts, k1 = run * (run_part + 1) / op->run_parts;
     int64_t panels = gm_panel_count(&op->kernels->tile, g->K);
     int64_t c0 = panels * column_part / op->column_parts, c1 = panels * (column_part + 1) / op->column_parts;
-    int64_t first = op->N * split / op->splits, last = op->N * (split + 1) / op->splits;
-    int64_t floats = g->H * g->W * g->C + g->P * g->Q * g->K;
-    int64_t chunk = max_of(1, min_of(CHUNK_FLOATS / floats, CHUNK_PLACES / (g->P * g->Q)));
+    int64_t first = slices(op) * split / op->splits, last = slices(op) * (split + 1) / op->splits;
+    int64_t chunk = slices_a_chunk(op);
     for (int64_t n = first; n < last; n += chunk)
         for (int64_t c = c0; c < c1; c++)
             for (int64_t r = r0; r < r1; r++)
                 accumulate_row(op, r, n, min_of(last, n + chunk), k0, k1, gm_panel_at(&op->kernels->tile, g->K, c),
                                part_of(op, split));
+    op->kernels->tiles_end();
 }
 
 enum { ADD_PIECE = 4096 };

@@ -33,13 +33,15 @@ enum {
     SLOTS = 16,         /* most threads that multiply at a time, each with a place to pack */
     FEW = 36,   /* lanes: what meets no more is not worth packing (1.2 times as fast in place, with 12 lanes 3 times) */
     NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
-    WIDEST = 64 /* no tile or panel of any instruction set is wider */
+    WIDEST = 64,   /* no tile or panel of any instruction set is wider */
+    MOST_UNIT = 16 /* nor is a block along the depth */
 };
 
 /* A matrix of the product, or part of it: groups of lanes (rows of a: tiles, columns of b: panels). A packed group is
  * contiguous with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16
  * are rounded on the way; where an instruction multiplies pairs, two values along the depth become one, and the depth is
- * gone through once for each term of the product. */
+ * gone through once for each term of the product. Where it multiplies whole blocks, each term fills such, with zeros behind
+ * it, and a tile's lanes lie one after the other. */
 typedef struct side {
     const gm_kernels *kernels;
     bool rounded;              /* floats are */
@@ -76,8 +78,15 @@ typedef struct round {
 
 static int64_t values_each(const side *at) { return at->terms ? 2 : 1; }
 
+static bool in_blocks(const side *at) { return at->kernels->tile.blocks; }
+
+/* The values along the depth that can stand alone. */
+static int64_t unit_of(const side *at) { return values_each(at) * (in_blocks(at) ? at->kernels->tile.vector : 1); }
+
 /* The part of the depth that a term, or all of it, takes. */
-static int64_t term_depth(const side *at) { return ceil_div(at->values, values_each(at)); }
+static int64_t term_depth(const side *at) {
+    return ceil_div(at->values, unit_of(at)) * (unit_of(at) / values_each(at));
+}
 
 static int64_t group_count(const side *at) {
     const gm_tile_sizes *tile = &at->kernels->tile;
@@ -94,31 +103,64 @@ static float *packed_at(const side *at, gm_panel group) {
     return at->packed + (group.first - group_at(at, at->begin).first) * at->depth;
 }
 
-/* Where a group is to be read, and how far apart its depths are. */
-static const float *group_in(const side *at, gm_panel group, int64_t *step) {
-    *step = at->packed ? group.width : at->depth_step;
-    return at->packed ? packed_at(at, group) : at->from + group.first;
+/* Where a group is to be read, and how far apart its depths are, and its lanes. */
+typedef struct packed_group {
+    const float *at;
+    int64_t depth_step, lane_step;
+} packed_group;
+
+static packed_group group_in(const side *at, gm_panel group) {
+    if (!at->packed) return (packed_group){at->from + group.first, at->depth_step, 1};
+    if (in_blocks(at) && at->is_a) return (packed_group){packed_at(at, group), 1, at->depth};
+    return (packed_group){packed_at(at, group), group.width, 1};
+}
+
+/* `count` lanes from `lane` on, at depth d, as they are packed. */
+static void make_row(const side *at, int64_t d, int64_t lane, int64_t count, float *to) {
+    int64_t term = term_depth(at), value = d % term * values_each(at);
+    const float *row = at->from + value * at->depth_step + lane;
+    const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
+    if (value >= at->values)
+        memset(to, 0, (size_t)count * sizeof *to);
+    else if (at->terms)
+        at->kernels->bf16_pair(at->parts[d / term], count, row, next, to);
+    else if (at->rounded)
+        at->kernels->bf16_round(count, row, to);
+    else
+        memcpy(to, row, (size_t)count * sizeof *to);
 }
 
 /* Lanes that are neighbours in memory: a few rows a task, group after group. */
 enum { ROWS_A_TASK = 16 };
 
 static void copy_rows(const side *at, int64_t task) {
-    int64_t begin = task * ROWS_A_TASK, end = min_of(at->depth, begin + ROWS_A_TASK), term = term_depth(at);
+    int64_t begin = task * ROWS_A_TASK, end = min_of(at->depth, begin + ROWS_A_TASK);
     for (int64_t g = at->begin; g < at->end; g++) {
         gm_panel group = group_at(at, g);
         float *to = packed_at(at, group) + begin * group.width;
         for (int64_t d = begin; d < end; d++, to += group.width) {
-            int64_t value = d % term * values_each(at), count = group.columns;
-            const float *row = at->from + value * at->depth_step + group.first;
-            const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
-            if (at->terms)
-                at->kernels->bf16_pair(at->parts[d / term], count, row, next, to);
-            else if (at->rounded)
-                at->kernels->bf16_round(count, row, to);
-            else
-                memcpy(to, row, (size_t)count * sizeof *to);
-            for (; count < group.width; count++) to[count] = 0.0f;
+            make_row(at, d, group.first, group.columns, to);
+            for (int64_t i = group.columns; i < group.width; i++) to[i] = 0.0f;
+        }
+    }
+}
+
+/* Such lanes, one after the other: the rows of some groups at a time, and then squares. */
+static void turn_rows(const side *at, int64_t task) {
+    enum { LANES = 256 };
+    float made[ROWS_A_TASK][LANES];
+    int64_t begin = task * ROWS_A_TASK, width = group_at(at, at->begin).width;
+    int64_t last = min_of(at->lanes, at->end * width);
+    for (int64_t lane = at->begin * width; lane < last && begin < at->depth; lane += LANES) {
+        int64_t count = min_of(LANES, last - lane);
+        float *to = at->packed + (lane - at->begin * width) * at->depth + begin;
+        for (int64_t d = 0; d < ROWS_A_TASK; d++) make_row(at, begin + d, lane, count, made[d]);
+        for (int64_t d = 0; d < ROWS_A_TASK; d += 4) {
+            const float *rows[4] = {made[d], made[d + 1], made[d + 2], made[d + 3]};
+            int64_t l = 0;
+            for (; l + 4 <= count; l += 4) gm_turn(rows, l, to + d, at->depth);
+            for (; l < count; l++)
+                for (int64_t i = 0; i < 4; i++) to[l * at->depth + d + i] = rows[i][l];
         }
     }
 }
@@ -130,10 +172,12 @@ static const float *strip_of(const side *at, int64_t lane, int64_t term, int64_t
     int64_t first = d * values_each(at);
     const float *from = at->from + lane * at->lane_step + first;
     __builtin_prefetch(from + STRIP * values_each(at));
+    int64_t values = max_of(0, min_of(values_each(at) * STRIP, at->values - first));
+    if (values < values_each(at) * STRIP) memset(made, 0, STRIP * sizeof *made);
     if (at->terms)
-        at->kernels->bf16_pair_neighbours(at->parts[term], min_of(2 * STRIP, at->values - first), from, made);
+        at->kernels->bf16_pair_neighbours(at->parts[term], values, from, made);
     else if (at->rounded)
-        at->kernels->bf16_round(min_of(STRIP, at->values - first), from, made);
+        at->kernels->bf16_round(values, from, made);
     else
         return from;
     return made;
@@ -162,14 +206,32 @@ static void turn_lanes(const side *at, int64_t index) {
     for (int64_t term = 0; term < max_of(1, at->terms); term++) turn_term(at, group_at(at, index), term);
 }
 
+/* Such lanes, one after the other. */
+static void copy_lanes(const side *at, int64_t index) {
+    gm_panel group = group_at(at, index);
+    int64_t depth = term_depth(at), made = ceil_div(at->values, values_each(at));
+    for (int64_t lane = 0; lane < group.columns; lane++)
+        for (int64_t term = 0; term < at->terms; term++) {
+            float *to = packed_at(at, group) + lane * at->depth + term * depth;
+            at->kernels->bf16_pair_neighbours(at->parts[term], at->values,
+                                              at->from + (group.first + lane) * at->lane_step, to);
+            memset(to + made, 0, (size_t)(depth - made) * sizeof *to);
+        }
+}
+
 static int64_t pack_tasks(const side *at) {
     if (!at->packed || at->begin == at->end) return 0;
     return at->lane_step == 1 ? ceil_div(at->depth, ROWS_A_TASK) : at->end - at->begin;
 }
 
 static void pack(const side *at, int64_t task) {
-    if (at->lane_step == 1)
+    bool by_lanes = in_blocks(at) && at->is_a, rows = at->lane_step == 1;
+    if (rows && by_lanes)
+        turn_rows(at, task);
+    else if (rows)
         copy_rows(at, task);
+    else if (by_lanes)
+        copy_lanes(at, at->begin + task);
     else
         turn_lanes(at, at->begin + task);
 }
@@ -207,13 +269,13 @@ static void multiply_groups(const plan *at, const block *of, int64_t tile_index,
     gm_panel tile = group_at(of->a, tile_index), panel = group_at(of->b, panel_index);
     int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns), stride = at->product->columns;
     int64_t column = of->column0 + panel.first;
-    gm_sweep sweep = {.N = 1, .I = 1, .J = of->a->depth};
-    const float *x = group_in(of->a, tile, &sweep.x_j), *y = group_in(of->b, panel, &sweep.y_j);
+    packed_group x = group_in(of->a, tile), y = group_in(of->b, panel);
+    gm_sweep sweep = {.N = 1, .I = 1, .J = of->a->depth, .x_j = x.depth_step, .x_m = x.lane_step, .y_j = y.depth_step};
     float *out = at->product->out + (of->row0 + tile.first) * stride + column;
     if (of->first && !at->product->add) begin_rows(at, tile.columns, column, panel.columns, out);
     for (int64_t row = 0; row < tile.columns; row += most)
-        at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x + row, y, out + row * stride,
-                                stride);
+        at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x.at + row * x.lane_step, y.at,
+                                out + row * stride, stride);
     if (of->last && at->product->epilogue) finish_rows(at, tile.columns, panel.columns, out);
 }
 
@@ -266,6 +328,7 @@ static void multiply_task(const plan *at, int64_t round, int64_t task) {
         if (shared.is_a) of = (block){&shared, &own, lane, 0, i == 0, i == at->blocks - 1};
         multiply_block(at, &of);
     }
+    at->kernels->tiles_end();
 }
 
 static void pack_task(const plan *at, int64_t round, int64_t task) {
@@ -327,8 +390,8 @@ static void plan_sides(plan *at) {
 
 static void plan_blocks(plan *at, float *workspace) {
     const side *shared = &at->shared, *own = &at->own;
-    int64_t each = values_each(shared), terms = max_of(1, shared->terms);
-    at->values = even_piece(shared->values, DEPTH / terms * each, each);
+    int64_t each = values_each(shared), terms = max_of(1, shared->terms), unit = unit_of(shared);
+    at->values = even_piece(shared->values, DEPTH / terms * each / unit * unit, unit);
     at->blocks = ceil_div(shared->values, at->values);
     int64_t depth = at->values / each * terms;
     at->block_floats = depth * stretch_lanes(shared->lanes);
@@ -359,7 +422,8 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
 }
 
 int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
-    int64_t floats = min_of(DEPTH, depth), pairs = ceil_div(floats, 2), lanes = stretch_lanes(min_of(rows, columns));
+    int64_t floats = min_of(DEPTH, depth), lanes = stretch_lanes(min_of(rows, columns));
+    int64_t pairs = ceil_div(floats, 2 * MOST_UNIT) * MOST_UNIT;
     int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_TERMS * pairs), floats);
     int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_TERMS * min_of(SHARED, depth) * lanes));
     int64_t small = 2 * OWN + packed * 2 * WIDEST; /* panels that are shared though they have more lanes */

@@ -64,7 +64,7 @@ const gm_bf16_terms *gm_kernels_terms(gm_precision operands) {
         3, {GM_BF16_HIGH, GM_BF16_HIGH, GM_BF16_LOW}, {GM_BF16_HIGH, GM_BF16_LOW, GM_BF16_HIGH}};
     const gm_kernels *kernels = gm_kernels_for(GM_BF16_PAIRS);
     if (!kernels) return NULL;
-    if (operands == GM_HIGH) return kernels->tile.thrice ? &high : NULL;
+    if (operands == GM_HIGH) return kernels->tile.blocks ? &high : NULL;
     return operands == GM_BF16 ? &rounded : NULL;
 }
 

@@ -18,7 +18,8 @@ typedef struct gm_tile_sizes {
     int64_t rows;      /* most rows (broadcast side) of theirs, up to two vectors wide */
     int64_t wide_rows; /* most rows of wider ones */
     int64_t dot_rows;  /* most rows of a dot_tile */
-    bool thrice;       /* of pairs: three times the products take less time than those of floats do */
+    bool blocks;       /* of pairs: whole blocks are multiplied, so fast that three products take less time than one of
+                        * floats; but few channels fill no block, and an outer_tile's x is to be turned, see gm_sweep */
 } gm_tile_sizes;
 
 static inline int64_t gm_tile_rows(const gm_tile_sizes *tile, int64_t columns) {
@@ -47,11 +48,13 @@ typedef struct gm_run {
     int64_t a, b, length;
 } gm_run;
 
-/* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. */
+/* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. The values of a place are
+ * neighbours; but of x they are x_m apart, and x_j is 1, where the tiles multiply `blocks`. */
 typedef struct gm_sweep {
     int64_t N, I, J;
     int64_t x_n, x_i, x_j;
     int64_t y_n, y_i, y_j;
+    int64_t x_m;
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
@@ -76,6 +79,8 @@ typedef struct gm_tile_end {
     /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                    \
     X(void, outer_tile,                                                                                                  \
       (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                 \
-       int64_t out_stride))
+       int64_t out_stride))                                                                                              \
+    /* After the last tile of a task: a unit that tiles have set up is given up. */                                      \
+    X(void, tiles_end, (void))
 
 #endif

@@ -170,6 +170,8 @@ static void outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, con
 #undef OUTER
 }
 
+static void tiles_end(void) {}
+
 #undef VECTORS_OF
 #undef CASE_OF
 #undef EACH_WIDE_SIZE

@@ -119,7 +119,7 @@ PyDoc_STRVAR(cpu_info_doc,
 
 static const char *products_of_bf16(void) {
     const gm_kernels *kernels = gm_kernels_for(GM_BF16_PAIRS);
-    return !kernels ? "none" : kernels->tile.thrice ? "blocks" : "pairs";
+    return !kernels ? "none" : kernels->tile.blocks ? "blocks" : "pairs";
 }
 
 static PyObject *core_cpu_info(PyObject *module, PyObject *unused) {

@@ -1,6 +1,7 @@
 /* Rounding to bfloat16 against the nearest of the two candidates in float64, by every instruction set.
  *
  * The list GM_BFLOAT_KERNELS makes the case: a kernel without a try_ here does not compile. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -132,10 +133,44 @@ TEST(high_and_low_parts) {
     for (int i = 0; i < 4; i++) check_free(all[i]);
 }
 
+/* Where an instruction makes them, but for values that it, as those that multiply, takes for zeros. */
+TEST(pairs_by_instruction) {
+    enum { LENGTH = 77 };
+    const gm_kernels *fast = gm_kernels_for(GM_BF16_PAIRS), *plain = gm_kernels_of(GM_ISA_PORTABLE);
+    gm_random random = {.seed = 3, .stream = 1};
+    for (int round = 0; fast && round < 200; round++) {
+        check_buffer x = check_normal(LENGTH, &random), y = check_normal(LENGTH, &random);
+        check_buffer got = check_floats(LENGTH), wanted = check_floats(LENGTH);
+        for (int i = 0; i < LENGTH; i++) x.values[i] = ldexpf(x.values[i], (i * 7 + round) % 130 - 60);
+        if (round % 4) x.values[round % LENGTH] = (float[]){0, NAN, -FLT_MAX, INFINITY}[round % 4];
+        for (int part = GM_BF16_ROUNDED; part <= GM_BF16_LOW; part++)
+            for (int form = 0; form < 3; form++) {
+                const gm_kernels *kernels[] = {fast, plain};
+                float *to[] = {got.values, wanted.values};
+                int64_t count = form == 2 ? (LENGTH + 1) / 2 : LENGTH;
+                for (int k = 0; k < 2; k++)
+                    if (form == 2)
+                        kernels[k]->bf16_pair_neighbours((gm_bf16_part)part, LENGTH, x.values, to[k]);
+                    else
+                        kernels[k]->bf16_pair((gm_bf16_part)part, LENGTH, x.values, form ? y.values : NULL, to[k]);
+                for (int64_t i = 0; i < count; i++)
+                    for (int half = 0; half < 32; half += 16) {
+                        float a = of_bits(bits_of(got.values[i]) >> half << 16);
+                        float b = of_bits(bits_of(wanted.values[i]) >> half << 16);
+                        CHECK(a == b || (isnan(a) && isnan(b)), "part %d, form %d, pair %d: %a, must be %a", part, form,
+                              (int)i, (double)a, (double)b);
+                    }
+                check_guards(&got, "by instruction");
+            }
+        check_buffer *all[] = {&x, &y, &got, &wanted};
+        for (int i = 0; i < 4; i++) check_free(all[i]);
+    }
+}
+
 TEST(every_kernel) {
 #define RUN(type, name, parameters) try_##name();
     GM_BFLOAT_KERNELS(RUN)
 #undef RUN
 }
 
-MAIN(CASE(every_kernel), CASE(high_and_low_parts))
+MAIN(CASE(every_kernel), CASE(high_and_low_parts), CASE(pairs_by_instruction))

@@ -130,6 +130,9 @@ static void try_outer_tile(void) {
         }
 }
 
+/* Also where nothing was begun. */
+static void try_tiles_end(void) { EACH_VARIANT(k) k->tiles_end(); }
+
 TEST(every_tile) {
 #define RUN(type, name, parameters) try_##name();
     GM_TILE_KERNELS(RUN)
