@@ -1,46 +1,66 @@
 /* Register tiles over pairs of bfloat16, by a unit that multiplies whole blocks of them. Included after simd_*.h and the
  * unit's operations:
  *
- *   unit_begin(rows)            blocks 0 to 4 have so many rows, the others 16; every row is 16 words (floats or pairs).
- *                               Costs as much as a dozen products, and nothing where it is so already
+ *   unit_begin(rows)            every block has 16 rows of 16 words (floats or pairs), but 0, 1 and 4 the first 16 of `rows`,
+ *                               and 2, 3 and 5 those behind. Costs as much as a dozen products, and nothing where it is so
  *   unit_clear(i)
  *   unit_load(i, p, stride)     row r from p + r * stride
  *   unit_store(i, p, stride)
  *   unit_multiply(i, j, k)      block i [m][n] += sum over t and both halves of block j [m][t] * block k [t][n]
  *   unit_end()
  *
- * A tile is one block of rows times up to four of columns: their sums are blocks 0 to 3, the left operand is block 4, and
- * the right ones pass through 5, 6 and 7. All are read in place: left ones from the image, without a buffer of patches, or
- * from places side by side; right ones from a packed panel, or from y. What is shorter than a block is copied into one with
- * zeros behind, as what lies there may be anything, a NaN too. */
+ * A tile is up to two blocks of rows times two of columns: their sums are blocks 0 to 3, the left operands 4 and 5, the right
+ * ones 6 and 7. Where the processor's other thread is busy, a block takes almost as long to load as to multiply: two by two
+ * load one for each product, and three products of two parts each load two for three. All are read in place: left ones from
+ * the image, without a buffer of patches, or from places side by side; right ones from a packed panel, or from y. What is
+ * shorter than a block is copied into one with zeros behind, as what lies there may be anything, a NaN too. */
 #include <string.h>
 
 #include "kernels/leaky_body.h"
 
-enum { BLOCK = 16, MOST_BLOCKS = 4, WIDTH = MOST_BLOCKS * BLOCK };
+enum { BLOCK = 16, SIDE = 2 * BLOCK };
 
+/* A step's operands with zeros behind, both parts, and the sums. */
 typedef struct amx_buffer {
-    float left[BLOCK * BLOCK], right[BLOCK * WIDTH];
+    float left[2][SIDE * BLOCK], right[2][BLOCK * SIDE], sums[SIDE * SIDE];
 } __attribute__((aligned(64))) amx_buffer;
 
-/* The blocks' sums += left times right, a step of 16 pairs. */
-GM_INLINE void step(const int blocks, const float *left, int64_t left_stride, const float *right,
-                    int64_t right_stride) {
-    unit_load(4, left, left_stride);
-    unit_load(5, right, right_stride);
-    unit_multiply(0, 4, 5);
-    if (blocks > 1) {
-        unit_load(6, right + BLOCK, right_stride);
-        unit_multiply(1, 4, 6);
+/* Sizes of a tile that are constants: blocks of rows and columns, and whether operands have two parts. */
+#define SIZES const int down, const int across, const bool both
+
+GM_INLINE void load_left(SIZES, const float *from, int64_t stride) {
+    (void)across, (void)both;
+    unit_load(4, from, stride);
+    if (down > 1) unit_load(5, from + BLOCK * stride, stride);
+}
+
+GM_INLINE void load_right(SIZES, const float *from, int64_t stride) {
+    (void)down, (void)both;
+    unit_load(6, from, stride);
+    if (across > 1) unit_load(7, from + BLOCK, stride);
+}
+
+GM_INLINE void multiply_blocks(SIZES) {
+    (void)both;
+    unit_multiply(0, 4, 6);
+    if (across > 1) unit_multiply(1, 4, 7);
+    if (down > 1) unit_multiply(2, 5, 6);
+    if (down > 1 && across > 1) unit_multiply(3, 5, 7);
+}
+
+/* The sums += left times right, a step of 16 pairs. */
+GM_INLINE void step(SIZES, const float *left, int64_t left_stride, const float *right, int64_t right_stride,
+                    gm_low_parts low) {
+    load_right(down, across, both, right, right_stride);
+    if (both) {
+        load_left(down, across, both, left + low.left, left_stride);
+        multiply_blocks(down, across, both);
     }
-    if (blocks > 2) {
-        unit_load(7, right + 2 * BLOCK, right_stride);
-        unit_multiply(2, 4, 7);
-    }
-    if (blocks > 3) {
-        unit_load(5, right + 3 * BLOCK, right_stride);
-        unit_multiply(3, 4, 5);
-    }
+    load_left(down, across, both, left, left_stride);
+    multiply_blocks(down, across, both);
+    if (!both) return;
+    load_right(down, across, both, right + low.right, right_stride);
+    multiply_blocks(down, across, both);
 }
 
 GM_INLINE void clear_sums(void) {
@@ -50,27 +70,37 @@ GM_INLINE void clear_sums(void) {
     unit_clear(3);
 }
 
-GM_INLINE void store_sums(const int blocks, float *to) {
-    unit_store(0, to, WIDTH);
-    if (blocks > 1) unit_store(1, to + BLOCK, WIDTH);
-    if (blocks > 2) unit_store(2, to + 2 * BLOCK, WIDTH);
-    if (blocks > 3) unit_store(3, to + 3 * BLOCK, WIDTH);
+GM_INLINE void store_sums(SIZES, float *to) {
+    (void)both;
+    unit_store(0, to, SIDE);
+    if (across > 1) unit_store(1, to + BLOCK, SIDE);
+    if (down > 1) unit_store(2, to + BLOCK * SIDE, SIDE);
+    if (down > 1 && across > 1) unit_store(3, to + BLOCK * SIDE + BLOCK, SIDE);
 }
 
 /* The first of `length` < 16 pairs of each row, with zeros behind. */
-GM_INLINE void fill_left(amx_buffer *to, int64_t rows, int64_t length, const float *left, int64_t stride) {
+GM_INLINE void fill_left(int64_t rows, int64_t length, const float *left, int64_t stride, float *to) {
     for (int64_t m = 0; m < rows; m++) {
-        memset(to->left + m * BLOCK, 0, BLOCK * sizeof *to->left);
-        memcpy(to->left + m * BLOCK, left + m * stride, (size_t)length * sizeof *left);
+        memset(to + m * BLOCK, 0, BLOCK * sizeof *to);
+        memcpy(to + m * BLOCK, left + m * stride, (size_t)length * sizeof *left);
     }
 }
 
 /* The first columns of `length` rows, with zeros behind and below. */
-GM_INLINE void fill_right(amx_buffer *to, int64_t length, int64_t columns, int64_t width, const float *right,
-                          int64_t stride) {
-    memset(to->right, 0, (size_t)(BLOCK * width) * sizeof *right);
-    for (int64_t t = 0; t < length; t++)
-        memcpy(to->right + t * width, right + t * stride, (size_t)columns * sizeof *right);
+GM_INLINE void fill_right(int64_t length, int64_t columns, const float *right, int64_t stride, float *to) {
+    memset(to, 0, BLOCK * SIDE * sizeof *to);
+    for (int64_t t = 0; t < length; t++) memcpy(to + t * SIDE, right + t * stride, (size_t)columns * sizeof *right);
+}
+
+/* A step of `length` pairs, and `columns` of the right operand to be read. */
+GM_INLINE void short_step(SIZES, int64_t rows, int64_t columns, int64_t length, const float *left, int64_t left_stride,
+                          const float *right, int64_t right_stride, gm_low_parts low, amx_buffer *buffer) {
+    for (int part = 0; part <= both; part++) {
+        fill_left(rows, length, left + part * low.left, left_stride, buffer->left[part]);
+        fill_right(length, columns, right + part * low.right, right_stride, buffer->right[part]);
+    }
+    gm_low_parts behind = {SIDE * BLOCK, BLOCK * SIDE};
+    step(down, across, both, buffer->left[0], BLOCK, buffer->right[0], SIDE, behind);
 }
 
 /* How many of the columns from c on a vector takes. */
@@ -79,28 +109,27 @@ GM_INLINE int64_t left_of(int64_t columns, int64_t c) {
     return left < VL ? left : VL;
 }
 
-GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t runs, const gm_run *run,
-                        const float *a, int64_t a_stride, const float *panel, const gm_tile_end *end, float *out,
+GM_INLINE void amx_rows(SIZES, int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                        int64_t a_stride, const float *panel, gm_low_parts low, const gm_tile_end *end, float *out,
                         int64_t out_stride) {
-    const int64_t width = blocks * BLOCK;
+    const int64_t width = across * BLOCK;
     amx_buffer buffer;
     unit_begin(rows);
     clear_sums();
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *left = a + run->a, *right = panel + run->b * width;
         int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
-        for (int64_t t = 0; t < whole; t += BLOCK) step(blocks, left + t, a_stride, right + t * width, width);
-        if (rest) {
-            fill_left(&buffer, rows, rest, left + whole, a_stride);
-            fill_right(&buffer, rest, width, width, right + whole * width, width);
-            step(blocks, buffer.left, BLOCK, buffer.right, width);
-        }
+        for (int64_t t = 0; t < whole; t += BLOCK)
+            step(down, across, both, left + t, a_stride, right + t * width, width, low);
+        if (rest)
+            short_step(down, across, both, rows, width, rest, left + whole, a_stride, right + whole * width, width, low,
+                       &buffer);
     }
-    store_sums(blocks, buffer.right);
+    store_sums(down, across, both, buffer.sums);
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
-            vf value = v_load(buffer.right + m * WIDTH + c);
+            vf value = v_load(buffer.sums + m * SIDE + c);
             if (end->bias) value = v_add(value, v_load_n(end->bias + c, n));
             if (end->slope != 1.0f) value = v_leaky(v_set1(end->slope), value);
             if (end->gate) {
@@ -112,77 +141,80 @@ GM_INLINE void amx_rows(const int blocks, int64_t rows, int64_t columns, int64_t
 }
 
 /* A row of places, side by side in x. */
-GM_INLINE void amx_row(const int blocks, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x,
-                       const float *y, amx_buffer *buffer) {
-    const int64_t width = blocks * BLOCK;
+GM_INLINE void amx_row(SIZES, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
+                       amx_buffer *buffer) {
+    const int64_t width = across * BLOCK;
     const bool whole = columns == width || sweep->y_j == width; /* a panel holds more than its columns */
     for (int64_t j = 0; j < sweep->J; j += BLOCK) {
         int64_t length = sweep->J - j < BLOCK ? sweep->J - j : BLOCK;
-        const float *left = x + j, *right = y + j * sweep->y_j;
-        int64_t left_stride = sweep->x_m, right_stride = sweep->y_j;
-        if (length < BLOCK) {
-            fill_left(buffer, rows, length, left, left_stride);
-            left = buffer->left, left_stride = BLOCK;
-        }
-        if (length < BLOCK || !whole) {
-            fill_right(buffer, length, columns, width, right, right_stride);
-            right = buffer->right, right_stride = width;
-        }
-        step(blocks, left, left_stride, right, right_stride);
+        const float *right = y + j * sweep->y_j;
+        if (whole && length == BLOCK)
+            step(down, across, both, x + j, sweep->x_m, right, sweep->y_j, sweep->low);
+        else
+            short_step(down, across, both, rows, columns, length, x + j, sweep->x_m, right, sweep->y_j, sweep->low,
+                       buffer);
     }
 }
 
-GM_INLINE void amx_outer(const int blocks, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x,
-                         const float *y, float *out, int64_t out_stride) {
+GM_INLINE void amx_outer(SIZES, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
+                         float *out, int64_t out_stride) {
     amx_buffer buffer;
     unit_begin(rows);
     clear_sums();
     for (int64_t n = 0; n < sweep->N; n++)
         for (int64_t i = 0; i < sweep->I; i++)
-            amx_row(blocks, rows, columns, sweep, x + n * sweep->x_n + i * sweep->x_i,
+            amx_row(down, across, both, rows, columns, sweep, x + n * sweep->x_n + i * sweep->x_i,
                     y + n * sweep->y_n + i * sweep->y_i, &buffer);
-    store_sums(blocks, buffer.right);
+    store_sums(down, across, both, buffer.sums);
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
             float *to = out + m * out_stride + c;
-            v_store_n(to, v_add(v_load_n(to, n), v_load(buffer.right + m * WIDTH + c)), n);
+            v_store_n(to, v_add(v_load_n(to, n), v_load(buffer.sums + m * SIDE + c)), n);
         }
 }
 
-/* Calls a template with the number of blocks as a constant. */
-#define EACH_WIDTH(CALL)                                                                                               \
-    switch ((columns + BLOCK - 1) / BLOCK) {                                                                           \
-    case 1: CALL(1); break;                                                                                            \
-    case 2: CALL(2); break;                                                                                            \
-    case 3: CALL(3); break;                                                                                            \
-    case 4: CALL(4); break;                                                                                            \
+/* Calls a template with its sizes as constants. */
+#define EACH_SIZE(CALL, both)                                                                                          \
+    switch ((rows > BLOCK) * 2 + (columns > BLOCK)) {                                                                  \
+    case 0: CALL(1, 1, both); break;                                                                                   \
+    case 1: CALL(1, 2, both); break;                                                                                   \
+    case 2: CALL(2, 1, both); break;                                                                                   \
+    case 3: CALL(2, 2, both); break;                                                                                   \
+    }
+#define EACH_TEMPLATE(CALL, two)                                                                                       \
+    if (two) {                                                                                                         \
+        EACH_SIZE(CALL, true)                                                                                          \
+    } else {                                                                                                           \
+        EACH_SIZE(CALL, false)                                                                                         \
     }
 
 static void amx_rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
-                          int64_t a_stride, const float *panel, const gm_tile_end *end, float *out,
+                          int64_t a_stride, const float *panel, gm_low_parts low, const gm_tile_end *end, float *out,
                           int64_t out_stride) {
-#define ROWS(BLOCKS) amx_rows(BLOCKS, rows, columns, runs, run, a, a_stride, panel, end, out, out_stride)
-    EACH_WIDTH(ROWS)
+#define ROWS(down, across, both)                                                                                       \
+    amx_rows(down, across, both, rows, columns, runs, run, a, a_stride, panel, low, end, out, out_stride)
+    EACH_TEMPLATE(ROWS, low.left)
 #undef ROWS
 }
 
 static void amx_outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
                            float *out, int64_t out_stride) {
-#define OUTER(BLOCKS) amx_outer(BLOCKS, rows, columns, sweep, x, y, out, out_stride)
-    EACH_WIDTH(OUTER)
+#define OUTER(down, across, both) amx_outer(down, across, both, rows, columns, sweep, x, y, out, out_stride)
+    EACH_TEMPLATE(OUTER, sweep->low.left)
 #undef OUTER
 }
 
-#undef EACH_WIDTH
+#undef EACH_TEMPLATE
+#undef EACH_SIZE
+#undef SIZES
 
 static void amx_tiles_end(void) { unit_end(); }
 
 /* Over a table that multiplies pairs already: few columns are left to its dot_tile. */
 static void amx_overlay(gm_kernels *table) {
     table->tile.vector = BLOCK;
-    table->tile.panel = WIDTH;
-    table->tile.rows = table->tile.wide_rows = BLOCK;
+    table->tile.panel = table->tile.rows = table->tile.wide_rows = SIDE;
     table->tile.blocks = true;
     table->rows_tile = amx_rows_tile;
     table->outer_tile = amx_outer_tile;

@@ -12,15 +12,13 @@
 
 typedef enum gm_bf16_part { GM_BF16_ROUNDED, GM_BF16_HIGH, GM_BF16_LOW } gm_bf16_part;
 
-/* A product of two operands in pairs is the sum of `count` products of parts of theirs. Where there are several, an operand
- * comes in two planes, one behind the other: its high parts and its low ones. */
-enum { GM_BF16_MOST_TERMS = 3 };
-typedef struct gm_bf16_terms {
+/* What an operand in pairs is made of: one part, or a high and a low one. The product of two operands of two parts is the
+ * sum of three products: that of both low parts is less than 2^-16 of the whole, and left out. */
+enum { GM_BF16_MOST_PARTS = 2 };
+typedef struct gm_bf16_parts {
     int64_t count;
-    gm_bf16_part left[GM_BF16_MOST_TERMS], right[GM_BF16_MOST_TERMS];
-} gm_bf16_terms;
-
-static inline int64_t gm_bf16_plane(gm_bf16_part part) { return part == GM_BF16_LOW; }
+    gm_bf16_part part[GM_BF16_MOST_PARTS];
+} gm_bf16_parts;
 
 #define GM_BFLOAT_KERNELS(X)                                                                                           \
     /* out[i] = x[i], rounded, as a float. */                                                                          \

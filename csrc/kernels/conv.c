@@ -34,9 +34,9 @@ static bool is_matrix(const gm_conv *g) {
 }
 
 static form form_of(const gm_conv *g) {
-    if (g->precision == GM_BF16_PAIRS) return ANY;
+    if (g->precision >= GM_BF16_PAIRS) return ANY;
     if (is_matrix(g)) return MATRIX;
-    if (g->precision == GM_BF16 || gm_kernels_terms(g->precision)) return BFLOAT;
+    if (g->precision == GM_BF16 || gm_kernels_parts(g->precision)) return BFLOAT;
     return gm_conv_winograd_pays(g) ? WINOGRAD : ANY;
 }
 

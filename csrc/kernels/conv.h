@@ -15,7 +15,6 @@
 
 #include "base/error.h"
 #include "kernels/activation.h"
-#include "kernels/bfloat.h"
 #include "kernels/precision.h"
 
 /* The tallest kernel: a bound on the runs of a sum, which are listed on the stack. */
@@ -26,9 +25,8 @@ typedef struct gm_conv {
     int64_t P, Q, K; /* map rows, columns, channels */
     int64_t R, S;    /* kernel rows, columns */
     int64_t stride_h, stride_w;
-    int64_t pad_top, pad_left;  /* zeros before the first row and column; those behind follow from P, Q */
-    gm_precision precision;     /* of x, w and dy; results and sums are float32 */
-    const gm_bf16_terms *terms; /* within kernels/, of GM_BF16_PAIRS: of the product; NULL is one of what is there */
+    int64_t pad_top, pad_left; /* zeros before the first row and column; those behind follow from P, Q */
+    gm_precision precision;    /* of x, w and dy; results and sums are float32 */
 } gm_conv;
 
 /* A dense layer, C values to K, as such a geometry. */

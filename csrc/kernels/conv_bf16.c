@@ -3,7 +3,7 @@
  * Where an instruction multiplies pairs, neighbours along what is summed over become pairs first: channels of the input
  * forward, channels of the map in the input gradient, and, since the weights' gradient sums over places, the same place
  * of two images there. A pair is as large as a float, so what is left is the same convolution with half the channels, or
- * half the images, for the tiles that take pairs; or as many of them for each term, where a product is the sum of several.
+ * half the images, for the tiles that take pairs; with GM_HIGH, high parts of them and low ones.
  * Elsewhere, and where a single channel would leave half of each pair empty, the values stay floats, rounded or as they
  * are, and what is left is the convolution as it was. */
 #include "kernels/conv_bf16.h"
@@ -40,8 +40,7 @@ typedef struct operand {
     direction made;
     int64_t sets, rows, n; /* so many such arrays */
     int64_t group;
-    int64_t count;
-    const gm_bf16_part *parts;
+    const gm_bf16_parts *parts; /* of pairs */
     float *to;
 } operand;
 
@@ -59,11 +58,13 @@ static int64_t made_rows(const operand *o) {
 /* Floats or pairs of a row. */
 static int64_t made_n(const operand *o) { return o->made == ALONG ? pairs_of(o->n) : o->n; }
 
+static int64_t part_count(const operand *o) { return o->parts ? o->parts->count : 1; }
+
 static int64_t plane_floats(const operand *o) { return o->sets * made_rows(o) * made_n(o); }
 
 /* Cache lines of their own. */
 static int64_t made_floats(const operand *o) {
-    return o->made == AS_IT_IS ? 0 : ceil_div(o->count * plane_floats(o), LINE) * LINE;
+    return o->made == AS_IT_IS ? 0 : ceil_div(part_count(o) * plane_floats(o), LINE) * LINE;
 }
 
 /* Rows without an empty half at their ends are as good as one. */
@@ -96,13 +97,13 @@ static void make_row(const operand *o, int64_t set, int64_t row, int64_t at, int
     int64_t index = set * made_rows(o) + row;
     const float *from = o->from + index * o->n + at;
     float *to = o->to + index * made_n(o);
-    for (int64_t part = 0; part < o->count; part++, to += plane_floats(o)) {
+    for (int64_t part = 0; part < part_count(o); part++, to += plane_floats(o)) {
         if (o->made == ROUNDED)
             gm_kernels_active()->bf16_round(n, from, to + at);
         else if (o->made == ALONG)
-            gm_kernels_for(GM_BF16_PAIRS)->bf16_pair_neighbours(o->parts[part], n, from, to + at / 2);
+            gm_kernels_for(GM_BF16_PAIRS)->bf16_pair_neighbours(o->parts->part[part], n, from, to + at / 2);
         else
-            make_pairs(o, set, o->parts[part], row, at, n, to + at);
+            make_pairs(o, set, o->parts->part[part], row, at, n, to + at);
     }
 }
 
@@ -128,10 +129,10 @@ static void put_groups(const float *made, int64_t at, int64_t count, int64_t gro
 
 /* The same piece of a block of pairs, moved. */
 static void move_block(const operand *o, int64_t row, int64_t at, int64_t n) {
-    int64_t rows = made_rows(o), step = o->count * rows;
+    int64_t rows = made_rows(o), step = part_count(o) * rows;
     float made[BLOCK][MOVED_PIECE];
-    for (int64_t part = 0; part < o->count; part++) {
-        for (int64_t t = 0; t < BLOCK; t++) make_pairs(o, 0, o->parts[part], row + t, at, n, made[t]);
+    for (int64_t part = 0; part < part_count(o); part++) {
+        for (int64_t t = 0; t < BLOCK; t++) make_pairs(o, 0, o->parts->part[part], row + t, at, n, made[t]);
         int64_t first = part * rows + row;
         if (o->made == TURNED)
             turn(made, n, o->to + at * step + first, step);
@@ -171,34 +172,25 @@ typedef struct plan {
     int64_t N;
 } plan;
 
-/* The terms of the product, where there are enough channels and `summed` neighbours for pairs; NULL: both stay alone. */
-static const gm_bf16_terms *choose(plan *of, int64_t summed) {
-    const gm_bf16_terms *terms = summed > 1 ? gm_kernels_terms(of->g.precision) : NULL;
+/* Both operands in pairs along these directions, where there are enough channels and `summed` neighbours; or alone. */
+static bool in_pairs(plan *of, int64_t summed, direction left, direction right) {
+    gm_precision wanted = of->g.precision;
+    const gm_bf16_parts *parts = summed > 1 ? gm_kernels_parts(wanted) : NULL;
     bool few = of->g.C <= GM_DOT_COLUMNS || of->g.K <= GM_DOT_COLUMNS;
-    if (terms && few && gm_kernels_for(GM_BF16_PAIRS)->tile.blocks) terms = NULL;
-    of->left.made = of->right.made = of->g.precision == GM_HIGH ? AS_IT_IS : ROUNDED;
-    of->left.count = of->right.count = 1;
-    of->g.precision = terms ? GM_BF16_PAIRS : GM_FLOAT32;
-    return terms;
-}
-
-/* Pairs along these directions, in planes. */
-static void in_planes(plan *of, const gm_bf16_terms *terms, direction left, direction right) {
-    static const gm_bf16_part both[] = {GM_BF16_HIGH, GM_BF16_LOW};
-    of->g.terms = terms;
-    of->left.made = left, of->right.made = right;
-    of->left.count = of->right.count = terms->count > 1 ? 2 : 1;
-    of->left.parts = of->right.parts = terms->count > 1 ? both : terms->left;
+    if (parts && few && gm_kernels_for(GM_BF16_PAIRS)->tile.blocks) parts = NULL;
+    direction alone = wanted == GM_HIGH ? AS_IT_IS : ROUNDED;
+    of->left.made = parts ? left : alone;
+    of->right.made = parts ? right : alone;
+    of->left.parts = of->right.parts = parts;
+    of->g.precision = !parts ? GM_FLOAT32 : wanted == GM_HIGH ? GM_HIGH_PAIRS : GM_BF16_PAIRS;
+    return parts != NULL;
 }
 
 static plan plan_forward(const gm_conv *g, int64_t N) {
     plan p = {.g = *g, .N = N};
     p.left = (operand){.sets = 1, .rows = N * g->H * g->W, .n = g->C};
     p.right = (operand){.sets = g->R * g->S, .rows = g->C, .n = g->K};
-    const gm_bf16_terms *terms = choose(&p, g->C);
-    if (!terms) return p;
-    in_planes(&p, terms, ALONG, ACROSS);
-    p.g.C = pairs_of(g->C);
+    if (in_pairs(&p, g->C, ALONG, ACROSS)) p.g.C = pairs_of(g->C);
     return p;
 }
 
@@ -206,25 +198,17 @@ static plan plan_backward_data(const gm_conv *g, int64_t N) {
     plan p = {.g = *g, .N = N};
     p.left = (operand){.sets = 1, .rows = N * g->P * g->Q, .n = g->K};
     p.right = (operand){.sets = 1, .rows = g->R * g->S * g->C, .n = g->K};
-    const gm_bf16_terms *terms = choose(&p, g->K);
-    if (!terms) return p;
-    in_planes(&p, terms, ALONG, ALONG);
-    p.g.K = pairs_of(g->K);
+    if (in_pairs(&p, g->K, ALONG, ALONG)) p.g.K = pairs_of(g->K);
     return p;
 }
 
-/* Here pairs of images are summed over, and those of every term. */
 static plan plan_backward_weights(const gm_conv *g, int64_t N) {
+    const gm_kernels *kernels = gm_kernels_for(GM_BF16_PAIRS);
+    bool blocks = kernels && kernels->tile.blocks;
     plan p = {.g = *g, .N = N};
     p.left = (operand){.sets = 1, .rows = N, .n = g->H * g->W * g->C};
     p.right = (operand){.sets = 1, .rows = N, .n = g->P * g->Q * g->K, .group = g->K};
-    const gm_bf16_terms *terms = choose(&p, N);
-    if (!terms) return p;
-    bool blocks = gm_kernels_for(GM_BF16_PAIRS)->tile.blocks;
-    p.left.made = blocks ? TURNED : ACROSS, p.right.made = blocks ? PLACED : ACROSS;
-    p.left.count = p.right.count = terms->count;
-    p.left.parts = terms->left, p.right.parts = terms->right;
-    p.N = terms->count * made_rows(&p.left);
+    if (in_pairs(&p, N, blocks ? TURNED : ACROSS, blocks ? PLACED : ACROSS)) p.N = made_rows(&p.left);
     return p;
 }
 

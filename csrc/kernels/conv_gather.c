@@ -21,6 +21,7 @@
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
 #include "kernels/table.h"
+#include "kernels/turn.h"
 
 enum {
     BAND_FLOATS = 24 * 1024,  /* input floats in a band: 96 KB, of an L2 of 1 or 2 MB */
@@ -32,7 +33,7 @@ enum {
 
 typedef struct phase {
     axis rows, columns;
-    int64_t depth; /* length of the sum: terms * taps * channels */
+    int64_t depth; /* what is packed for a channel: parts * taps * channels */
     float *packed; /* its weights */
 } phase;
 
@@ -42,7 +43,7 @@ typedef struct gather {
     int64_t N, in_channels, out_channels, panels;
     int64_t in_row, in_image, out_row, out_image; /* strides in floats */
     int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
-    int64_t terms, x_plane, w_plane;              /* of the product; floats of the operands' planes */
+    int64_t parts, x_plane, w_plane;              /* of the operands; how far apart these are */
     bool dot;                                     /* few output channels: weights packed as (out, depth) */
     int64_t row_phases, column_phases;
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
@@ -83,38 +84,51 @@ static int64_t taps_before(const gather *op, bool rows, int64_t index) {
 static phase phase_of(const gather *op, int64_t index) {
     int64_t row = index / op->column_phases, column = index % op->column_phases;
     phase ph = {axis_of(op, true, row), axis_of(op, false, column), 0, NULL};
-    ph.depth = op->terms * ph.rows.taps * ph.columns.taps * op->in_channels;
+    ph.depth = op->parts * ph.rows.taps * ph.columns.taps * op->in_channels;
     int64_t before = taps_before(op, true, row) * op->g->S + ph.rows.taps * taps_before(op, false, column);
-    ph.packed = op->packed + op->terms * before * op->in_channels * packed_columns(op);
+    ph.packed = op->packed + op->parts * before * op->in_channels * packed_columns(op);
     return ph;
 }
 
-/* Where a tap of a term lies in the weights. */
-static const float *tap_at(const gather *op, const phase *ph, int64_t term, int64_t ty, int64_t tx) {
+/* Where a tap lies in a part of the weights. */
+static const float *tap_at(const gather *op, const phase *ph, int64_t part, int64_t ty, int64_t tx) {
     int64_t r = ph->rows.first_tap + ty * ph->rows.tap_step, s = ph->columns.first_tap + tx * ph->columns.tap_step;
-    const float *plane = op->w + (op->terms > 1 ? gm_bf16_plane(op->g->terms->right[term]) * op->w_plane : 0);
-    return plane + (r * op->kernel_columns + s) * op->w_tap;
+    return op->w + part * op->w_plane + (r * op->kernel_columns + s) * op->w_tap;
 }
 
-/* Weights (term, tap row, tap column, in, out) -> panels of (depth, width), zeros behind the last channel. */
+/* A tap of the weights, (in, out) -> (in, width), zeros behind the last channel. */
+static void pack_tap(const gather *op, const float *tap, gm_panel panel, float *to) {
+    int64_t k = 0, channels = op->in_channels;
+    for (; op->w_in == 1 && k + 4 <= panel.columns; k += 4) { /* in squares */
+        const float *out[4] = {tap + k * op->w_out, tap + (k + 1) * op->w_out, tap + (k + 2) * op->w_out,
+                               tap + (k + 3) * op->w_out};
+        int64_t c = 0;
+        for (; c + 4 <= channels; c += 4) gm_turn(out, c, to + k, panel.width);
+        for (; c < channels; c++)
+            for (int64_t i = 0; i < 4; i++) to[c * panel.width + k + i] = out[i][c];
+    }
+    for (int64_t c = 0; c < channels; c++, tap += op->w_in, to += panel.width) {
+        for (int64_t i = k; i < panel.columns; i++) to[i] = tap[i * op->w_out];
+        for (int64_t i = panel.columns; i < panel.width; i++) to[i] = 0.0f;
+    }
+}
+
+/* Weights (part, tap row, tap column, in, out) -> panels of (depth, width). */
 static void pack_panel(const gather *op, const phase *ph, gm_panel panel, float *to) {
-    for (int64_t term = 0; term < op->terms; term++)
+    for (int64_t part = 0; part < op->parts; part++)
         for (int64_t ty = 0; ty < ph->rows.taps; ty++)
             for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
-                const float *tap = tap_at(op, ph, term, ty, tx) + panel.first * op->w_out;
-                for (int64_t c = 0; c < op->in_channels; c++, tap += op->w_in, to += panel.width) {
-                    for (int64_t k = 0; k < panel.columns; k++) to[k] = tap[k * op->w_out];
-                    for (int64_t k = panel.columns; k < panel.width; k++) to[k] = 0.0f;
-                }
+                pack_tap(op, tap_at(op, ph, part, ty, tx) + panel.first * op->w_out, panel, to);
+                to += op->in_channels * panel.width;
             }
 }
 
 static void pack_dot(const gather *op, const phase *ph, float *to) {
     for (int64_t k = 0; k < op->out_channels; k++)
-        for (int64_t term = 0; term < op->terms; term++)
+        for (int64_t part = 0; part < op->parts; part++)
             for (int64_t ty = 0; ty < ph->rows.taps; ty++)
                 for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
-                    const float *tap = tap_at(op, ph, term, ty, tx) + k * op->w_out;
+                    const float *tap = tap_at(op, ph, part, ty, tx) + k * op->w_out;
                     for (int64_t c = 0; c < op->in_channels; c++) *to++ = tap[c * op->w_in];
                 }
 }
@@ -129,22 +143,16 @@ static void pack_task(void *context, int64_t index) {
         pack_panel(op, &ph, panel, ph.packed + panel.first * ph.depth);
 }
 
-enum { MOST_RUNS = GM_MAX_KERNEL * GM_BF16_MOST_TERMS };
-
 /* The runs of output position (i, j): where its taps lie in the image and in the packed weights. */
-static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j, gm_run runs[MOST_RUNS]) {
+static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j, gm_run runs[GM_MAX_KERNEL]) {
     int64_t x0 = tap_begin(&ph->columns, j), x1 = tap_end(&ph->columns, j), count = 0;
     if (x0 == x1) return 0;
-    for (int64_t term = 0; term < op->terms; term++) {
-        int64_t plane = op->terms > 1 ? gm_bf16_plane(op->g->terms->left[term]) * op->x_plane : 0;
-        int64_t column = plane + (input_of(&ph->columns, j) + x0) * op->in_channels;
-        for (int64_t t = tap_begin(&ph->rows, i); t < tap_end(&ph->rows, i); t++)
-            runs[count++] = (gm_run){
-                .a = (input_of(&ph->rows, i) + t) * op->in_row + column,
-                .b = ((term * ph->rows.taps + t) * ph->columns.taps + x0) * op->in_channels,
-                .length = (x1 - x0) * op->in_channels,
-            };
-    }
+    for (int64_t t = tap_begin(&ph->rows, i); t < tap_end(&ph->rows, i); t++)
+        runs[count++] = (gm_run){
+            .a = (input_of(&ph->rows, i) + t) * op->in_row + (input_of(&ph->columns, j) + x0) * op->in_channels,
+            .b = (t * ph->columns.taps + x0) * op->in_channels,
+            .length = (x1 - x0) * op->in_channels,
+        };
     return count;
 }
 
@@ -179,6 +187,8 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
         at_bias = bias;
     }
     const float *packed = ph->packed + panel.first * ph->depth;
+    gm_low_parts low = {0};
+    if (op->parts > 1) low = (gm_low_parts){op->x_plane, ph->depth / op->parts * panel.width};
     gm_tile_end end = {.bias = at_bias, .slope = op->slope, .gate_slope = op->epilogue.gate_act.slope};
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = rows * t / tiles, m = rows * (t + 1) / tiles - first; /* even tiles: no thin last one */
@@ -189,7 +199,7 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
             op->kernels->dot_tile(m, panel.columns, runs, run, left, a_stride, packed, ph->depth, at_bias, op->slope,
                                   to, out_stride);
         else
-            op->kernels->rows_tile(m, panel.columns, runs, run, left, a_stride, packed, &end, to, out_stride);
+            op->kernels->rows_tile(m, panel.columns, runs, run, left, a_stride, packed, low, &end, to, out_stride);
         finish_rows(op, m, panel.columns, to, out_stride);
     }
 }
@@ -207,7 +217,7 @@ typedef struct block {
 
 /* One output row of one phase. */
 static void gather_row(const gather *op, const phase *ph, int64_t i, const block *of) {
-    gm_run runs[MOST_RUNS];
+    gm_run runs[GM_MAX_KERNEL];
     const axis *columns = &ph->columns;
     int64_t images = of->n1 - of->n0;
     const float *x = op->x + of->n0 * op->in_image;
@@ -265,16 +275,16 @@ static void plan_gather(gather *op) {
  * many rows of a narrow tile would fall into one set of the L1. */
 static gm_tile_sizes tile_for(const gather *op) {
     gm_tile_sizes tile = op->kernels->tile;
-    int64_t depth = op->terms * op->in_channels * axis_of(op, true, 0).taps * axis_of(op, false, 0).taps;
+    int64_t depth = op->parts * op->in_channels * axis_of(op, true, 0).taps * axis_of(op, false, 0).taps;
     if (depth * tile.panel > PANEL_FLOATS && op->in_image % PAGE_FLOATS != 0) tile.panel = 2 * tile.vector;
     return tile;
 }
 
-static int64_t terms_of(const gm_conv *g) { return g->terms ? g->terms->count : 1; }
+static int64_t parts_of(const gm_conv *g) { return g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1; }
 
 static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->kernels = gm_kernels_for(op->g->precision);
-    op->terms = terms_of(op->g);
+    op->parts = parts_of(op->g);
     op->x_plane = op->N * op->in_image;
     op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
     op->tile = tile_for(op);
@@ -339,7 +349,7 @@ void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, 
 }
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {
-    int64_t taps = terms_of(g) * g->R * g->S, depth_forward = taps * g->C, depth_backward = taps * g->K;
+    int64_t taps = parts_of(g) * g->R * g->S, depth_forward = taps * g->C, depth_backward = taps * g->K;
     int64_t forward = depth_forward * ceil_div(g->K, WIDEST) * WIDEST;
     int64_t backward = depth_backward * ceil_div(g->C, WIDEST) * WIDEST;
     return max_of(forward, backward);

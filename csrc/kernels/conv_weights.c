@@ -9,8 +9,8 @@
  * the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is read
  * once; on small maps, where the weights are the larger side, the weights are shared out instead.
  *
- * Where tiles multiply blocks, the pairs of images come turned, as conv_bf16.c makes them: x (H, W, C, pairs) and dy (P, Q,
- * pairs, K). The pairs of a place are then a row of a sweep, and it is the rows of the map that chunks and parts are made of. */
+ * Where tiles multiply blocks, the pairs of images come turned, as conv_bf16.c makes them: x (H, W, C, parts, pairs) and dy
+ * (P, Q, parts, pairs, K). The pairs of a place are then a row of a sweep, and it is the rows of the map that chunks and parts are made of. */
 #include "kernels/conv_gather.h"
 
 #include <stdbool.h>
@@ -35,6 +35,7 @@ typedef struct weight_gradient {
     bool by_tap;  /* each tap's places all at once, so that its sums are added to dw once */
     bool swapped; /* few map channels: their values are the broadcast side, results (K, R*S*C) */
     bool turned;  /* x and dy are */
+    int64_t row;  /* pairs of a place then, of all parts */
     const float *x, *dy;
     float *parts, *dw;
 } weight_gradient;
@@ -48,7 +49,7 @@ static int64_t slices(const weight_gradient *op) { return op->turned ? op->g->P 
 static int64_t slices_a_chunk(const weight_gradient *op) {
     const gm_conv *g = op->g;
     int64_t places = g->P * g->Q, floats = g->H * g->W * g->C + g->P * g->Q * g->K;
-    if (op->turned) places = g->Q * op->N, floats = (g->stride_h * g->W * g->C + g->Q * g->K) * op->N;
+    if (op->turned) places = g->Q * op->N, floats = (g->stride_h * g->W * g->C + g->Q * g->K) * op->row;
     return max_of(1, min_of(CHUNK_FLOATS / floats, CHUNK_PLACES / places));
 }
 
@@ -58,6 +59,7 @@ static void plan_weight_gradient(weight_gradient *op) {
     bool large_map = g->P * g->Q >= 16;
     const gm_tile_sizes *tile = &op->kernels->tile;
     op->turned = tile->blocks;
+    op->row = op->N * (g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1);
     op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP && !op->turned ? 4 * tile->rows : tile->rows);
     op->swapped = g->K <= GM_DOT_COLUMNS && !op->turned;
     int64_t panels = gm_panel_count(tile, g->K);
@@ -137,18 +139,19 @@ typedef struct rectangle {
 /* The rectangle's places, as x and dy hold them. */
 static gm_sweep sweep_of(const weight_gradient *op, const rectangle *at) {
     const gm_conv *g = op->g;
-    int64_t N = op->N, C = g->C, K = g->K, rows = at->p1 - at->p0, columns = at->q1 - at->q0;
+    int64_t row = op->row, C = g->C, K = g->K, rows = at->p1 - at->p0, columns = at->q1 - at->q0;
     if (op->turned)
         return (gm_sweep){.N = rows,
                           .I = columns,
-                          .J = N,
-                          .x_n = g->stride_h * g->W * C * N,
-                          .x_i = g->stride_w * C * N,
+                          .J = op->N,
+                          .x_n = g->stride_h * g->W * C * row,
+                          .x_i = g->stride_w * C * row,
                           .x_j = 1,
-                          .x_m = N,
-                          .y_n = g->Q * N * K,
-                          .y_i = N * K,
-                          .y_j = K};
+                          .x_m = row,
+                          .y_n = g->Q * row * K,
+                          .y_i = row * K,
+                          .y_j = K,
+                          .low = {op->row - op->N, (op->row - op->N) * K}};
     gm_sweep by_images = {.N = at->n1 - at->n0,
                           .I = rows,
                           .J = columns,
@@ -171,7 +174,7 @@ static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k
     int64_t x_row = at->p0 * g->stride_h - g->pad_top + at->r, x_column = at->q0 * g->stride_w - g->pad_left;
     int64_t x_value = (x_row * g->W + x_column) * g->C + k0, y_place = at->p0 * g->Q + at->q0, first = at->n0;
     const float *x = op->x + x_value * sweep.x_m + first * g->H * g->W * g->C;
-    const float *dy = op->dy + (op->turned ? y_place * op->N : y_place + first * g->P * g->Q) * g->K + panel.first;
+    const float *dy = op->dy + (op->turned ? y_place * op->row : y_place + first * g->P * g->Q) * g->K + panel.first;
     int64_t value = at->r * g->S * g->C + k0;
     sweep_block(op, &sweep, x, dy, op->swapped ? out + value : out + value * g->K + panel.first, k1 - k0,
                 panel.columns);

@@ -26,9 +26,9 @@ typedef struct unit_shape {
     uint8_t rows[16];
 } __attribute__((aligned(64))) unit_shape;
 
-enum { LEFT_BLOCK = 4, UNIT_BLOCKS = 8, UNIT_ROWS = 16, ROW_BYTES = 64 };
+enum { UNIT_BLOCKS = 8, UNIT_ROWS = 16, ROW_BYTES = 64 };
 
-static _Thread_local int64_t unit_rows; /* of the blocks up to the left one; 0: not set up */
+static _Thread_local int64_t unit_rows; /* of a tile; 0: not set up */
 
 GM_INLINE void unit_begin(int64_t rows) {
     if (rows == unit_rows) return;
@@ -36,8 +36,12 @@ GM_INLINE void unit_begin(int64_t rows) {
     unit_shape shape = {.palette = 1};
     for (int i = 0; i < UNIT_BLOCKS; i++) {
         shape.row_bytes[i] = ROW_BYTES;
-        shape.rows[i] = i <= LEFT_BLOCK ? (uint8_t)rows : (uint8_t)UNIT_ROWS;
+        shape.rows[i] = UNIT_ROWS;
     }
+    if (rows <= UNIT_ROWS)
+        shape.rows[0] = shape.rows[1] = shape.rows[4] = (uint8_t)rows;
+    else
+        shape.rows[2] = shape.rows[3] = shape.rows[5] = (uint8_t)(rows - UNIT_ROWS);
     __asm__ volatile("ldtilecfg %0" ::"m"(shape));
 }
 

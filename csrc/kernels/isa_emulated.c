@@ -35,15 +35,19 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 
 #undef v_fma
 
-enum { UNIT_BLOCKS = 8, UNIT_ROWS = 16, LEFT_BLOCK = 4 };
+enum { UNIT_BLOCKS = 8, UNIT_ROWS = 16 };
 
 static _Thread_local float unit[UNIT_BLOCKS][UNIT_ROWS][UNIT_ROWS];
-static _Thread_local int64_t unit_rows; /* of blocks up to the left one; 0: not in use */
+static _Thread_local int64_t unit_rows; /* of a tile; 0: not in use */
 
 static void unit_begin(int64_t rows) { unit_rows = rows; }
 static void unit_end(void) { unit_rows = 0; }
 
-static int64_t rows_of(int block) { return block <= LEFT_BLOCK ? unit_rows : UNIT_ROWS; }
+static int64_t rows_of(int block) {
+    bool first = block == 0 || block == 1 || block == 4, second = block == 2 || block == 3 || block == 5;
+    if (first) return unit_rows < UNIT_ROWS ? unit_rows : UNIT_ROWS;
+    return second && unit_rows > UNIT_ROWS ? unit_rows - UNIT_ROWS : UNIT_ROWS;
+}
 
 static void unit_clear(int block) { memset(unit[block], 0, sizeof unit[block]); }
 
@@ -56,7 +60,7 @@ static void unit_store(int block, float *to, int64_t stride) {
 }
 
 static void unit_multiply(int to, int left, int right) {
-    for (int64_t m = 0; m < unit_rows; m++)
+    for (int64_t m = 0; m < rows_of(to); m++)
         for (int t = 0; t < UNIT_ROWS; t++)
             for (int n = 0; n < UNIT_ROWS; n++)
                 unit[to][m][n] = add_products(unit[left][m][t], unit[right][t][n], unit[to][m][n]);

@@ -40,16 +40,15 @@ enum {
 /* A matrix of the product, or part of it: groups of lanes (rows of a: tiles, columns of b: panels). A packed group is
  * contiguous with its lanes side by side, depth after depth; zeros or copies of the last lane behind it. Operands of bfloat16
  * are rounded on the way; where an instruction multiplies pairs, two values along the depth become one, and the depth is
- * gone through once for each term of the product. Where it multiplies whole blocks, each term fills such, with zeros behind
+ * gone through once for each part of the operands. Where it multiplies whole blocks, each part fills such, with zeros behind
  * it, and a tile's lanes lie one after the other. */
 typedef struct side {
     const gm_kernels *kernels;
-    bool rounded;              /* floats are */
-    int64_t terms;             /* of pairs; 0: floats */
-    const gm_bf16_part *parts; /* of the terms */
+    bool rounded;               /* floats are */
+    const gm_bf16_parts *parts; /* of pairs; NULL: floats */
     const float *from;
     int64_t lanes, values;         /* of this part */
-    int64_t depth;                 /* values, or pairs of them for each term */
+    int64_t depth;                 /* values, or pairs of them for each part */
     int64_t lane_step, depth_step; /* in `from` */
     bool is_a;                     /* groups are tiles, all of one width; else panels */
     int64_t begin, end;            /* the groups in use */
@@ -76,15 +75,17 @@ typedef struct round {
 
 /* ---- Packing ---- */
 
-static int64_t values_each(const side *at) { return at->terms ? 2 : 1; }
+static int64_t values_each(const side *at) { return at->parts ? 2 : 1; }
+
+static int64_t part_count(const side *at) { return at->parts ? at->parts->count : 1; }
 
 static bool in_blocks(const side *at) { return at->kernels->tile.blocks; }
 
 /* The values along the depth that can stand alone. */
 static int64_t unit_of(const side *at) { return values_each(at) * (in_blocks(at) ? at->kernels->tile.vector : 1); }
 
-/* The part of the depth that a term, or all of it, takes. */
-static int64_t term_depth(const side *at) {
+/* What a part, or all there is, takes of the depth. */
+static int64_t part_depth(const side *at) {
     return ceil_div(at->values, unit_of(at)) * (unit_of(at) / values_each(at));
 }
 
@@ -103,27 +104,28 @@ static float *packed_at(const side *at, gm_panel group) {
     return at->packed + (group.first - group_at(at, at->begin).first) * at->depth;
 }
 
-/* Where a group is to be read, and how far apart its depths are, and its lanes. */
+/* Where a group is to be read; how far apart its depths are, its lanes, and its parts. */
 typedef struct packed_group {
     const float *at;
-    int64_t depth_step, lane_step;
+    int64_t depth_step, lane_step, low;
 } packed_group;
 
 static packed_group group_in(const side *at, gm_panel group) {
-    if (!at->packed) return (packed_group){at->from + group.first, at->depth_step, 1};
-    if (in_blocks(at) && at->is_a) return (packed_group){packed_at(at, group), 1, at->depth};
-    return (packed_group){packed_at(at, group), group.width, 1};
+    int64_t low = part_count(at) > 1 ? part_depth(at) : 0;
+    if (!at->packed) return (packed_group){at->from + group.first, at->depth_step, 1, 0};
+    if (in_blocks(at) && at->is_a) return (packed_group){packed_at(at, group), 1, at->depth, low};
+    return (packed_group){packed_at(at, group), group.width, 1, low * group.width};
 }
 
 /* `count` lanes from `lane` on, at depth d, as they are packed. */
 static void make_row(const side *at, int64_t d, int64_t lane, int64_t count, float *to) {
-    int64_t term = term_depth(at), value = d % term * values_each(at);
+    int64_t each = part_depth(at), value = d % each * values_each(at);
     const float *row = at->from + value * at->depth_step + lane;
     const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
     if (value >= at->values)
         memset(to, 0, (size_t)count * sizeof *to);
-    else if (at->terms)
-        at->kernels->bf16_pair(at->parts[d / term], count, row, next, to);
+    else if (at->parts)
+        at->kernels->bf16_pair(at->parts->part[d / each], count, row, next, to);
     else if (at->rounded)
         at->kernels->bf16_round(count, row, to);
     else
@@ -167,15 +169,15 @@ static void turn_rows(const side *at, int64_t task) {
 
 enum { STRIP = 16 }; /* floats that share a cache line */
 
-/* The strip of a lane's term that begins with packed value d: where it is, or in `made`. */
-static const float *strip_of(const side *at, int64_t lane, int64_t term, int64_t d, float made[STRIP]) {
+/* The strip of a lane's part that begins with packed value d: where it is, or in `made`. */
+static const float *strip_of(const side *at, int64_t lane, int64_t part, int64_t d, float made[STRIP]) {
     int64_t first = d * values_each(at);
     const float *from = at->from + lane * at->lane_step + first;
     __builtin_prefetch(from + STRIP * values_each(at));
     int64_t values = max_of(0, min_of(values_each(at) * STRIP, at->values - first));
     if (values < values_each(at) * STRIP) memset(made, 0, STRIP * sizeof *made);
-    if (at->terms)
-        at->kernels->bf16_pair_neighbours(at->parts[term], values, from, made);
+    if (at->parts)
+        at->kernels->bf16_pair_neighbours(at->parts->part[part], values, from, made);
     else if (at->rounded)
         at->kernels->bf16_round(values, from, made);
     else
@@ -183,17 +185,17 @@ static const float *strip_of(const side *at, int64_t lane, int64_t term, int64_t
     return made;
 }
 
-/* One term of a group, or all of it. */
-static void turn_term(const side *at, gm_panel group, int64_t term) {
-    int64_t first = group.first, last = first + group.columns - 1, depth = term_depth(at);
+/* One part of a group, or all of it. */
+static void turn_part(const side *at, gm_panel group, int64_t part) {
+    int64_t first = group.first, last = first + group.columns - 1, depth = part_depth(at);
     float made[4][STRIP];
     for (int64_t d = 0; d < depth; d += STRIP) {
-        float *to = packed_at(at, group) + (term * depth + d) * group.width;
+        float *to = packed_at(at, group) + (part * depth + d) * group.width;
         int64_t length = min_of(STRIP, depth - d);
         for (int64_t l = 0; l < group.width; l += 4) {
             const float *lane[4];
             int64_t lanes = min_of(4, group.width - l), k = 0;
-            for (int64_t i = 0; i < lanes; i++) lane[i] = strip_of(at, min_of(first + l + i, last), term, d, made[i]);
+            for (int64_t i = 0; i < lanes; i++) lane[i] = strip_of(at, min_of(first + l + i, last), part, d, made[i]);
             for (; lanes == 4 && k + 4 <= length; k += 4) gm_turn(lane, k, to + l, group.width);
             for (; k < length; k++)
                 for (int64_t i = 0; i < lanes; i++) to[k * group.width + l + i] = lane[i][k];
@@ -203,17 +205,17 @@ static void turn_term(const side *at, gm_panel group, int64_t term) {
 
 /* Lanes that are contiguous along the depth, a group a task: squares, and what these leave one by one. */
 static void turn_lanes(const side *at, int64_t index) {
-    for (int64_t term = 0; term < max_of(1, at->terms); term++) turn_term(at, group_at(at, index), term);
+    for (int64_t part = 0; part < part_count(at); part++) turn_part(at, group_at(at, index), part);
 }
 
 /* Such lanes, one after the other. */
 static void copy_lanes(const side *at, int64_t index) {
     gm_panel group = group_at(at, index);
-    int64_t depth = term_depth(at), made = ceil_div(at->values, values_each(at));
+    int64_t depth = part_depth(at), made = ceil_div(at->values, values_each(at));
     for (int64_t lane = 0; lane < group.columns; lane++)
-        for (int64_t term = 0; term < at->terms; term++) {
-            float *to = packed_at(at, group) + lane * at->depth + term * depth;
-            at->kernels->bf16_pair_neighbours(at->parts[term], at->values,
+        for (int64_t part = 0; part < at->parts->count; part++) {
+            float *to = packed_at(at, group) + lane * at->depth + part * depth;
+            at->kernels->bf16_pair_neighbours(at->parts->part[part], at->values,
                                               at->from + (group.first + lane) * at->lane_step, to);
             memset(to + made, 0, (size_t)(depth - made) * sizeof *to);
         }
@@ -270,7 +272,13 @@ static void multiply_groups(const plan *at, const block *of, int64_t tile_index,
     int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns), stride = at->product->columns;
     int64_t column = of->column0 + panel.first;
     packed_group x = group_in(of->a, tile), y = group_in(of->b, panel);
-    gm_sweep sweep = {.N = 1, .I = 1, .J = of->a->depth, .x_j = x.depth_step, .x_m = x.lane_step, .y_j = y.depth_step};
+    gm_sweep sweep = {.N = 1,
+                      .I = 1,
+                      .J = part_depth(of->a),
+                      .x_j = x.depth_step,
+                      .x_m = x.lane_step,
+                      .y_j = y.depth_step,
+                      .low = {x.low, y.low}};
     float *out = at->product->out + (of->row0 + tile.first) * stride + column;
     if (of->first && !at->product->add) begin_rows(at, tile.columns, column, panel.columns, out);
     for (int64_t row = 0; row < tile.columns; row += most)
@@ -298,7 +306,7 @@ static side part_of(const side *whole, int64_t lane, int64_t lanes, int64_t valu
     part.from += lane * part.lane_step + value * part.depth_step;
     part.lanes = min_of(lanes, whole->lanes - lane);
     part.values = min_of(values, whole->values - value);
-    part.depth = max_of(1, part.terms) * term_depth(&part);
+    part.depth = part_count(&part) * part_depth(&part);
     part.end = group_count(&part);
     return part;
 }
@@ -362,7 +370,7 @@ static int64_t stretch_lanes(int64_t all) { return ceil_div(min_of(STRETCH, all)
 static int64_t slot_floats(int64_t depth) { return max_of(OWN, WIDEST * depth); }
 
 static bool is_packed(const side *at, const side *other) {
-    bool as_they_are = at->lane_step == 1 && !at->rounded && !at->terms;
+    bool as_they_are = at->lane_step == 1 && !at->rounded && !at->parts;
     return !as_they_are || (at->depth_step > NEAR && other->lanes > FEW);
 }
 
@@ -375,25 +383,25 @@ static bool shares_rows(const side *rows, const side *columns) {
 static void plan_sides(plan *at) {
     const gm_matrix_product *product = at->product;
     const gm_matrix *a = &product->a, *b = &product->b;
-    const gm_bf16_terms *of_pairs = gm_kernels_terms(product->precision);
-    at->kernels = gm_kernels_for(of_pairs ? GM_BF16_PAIRS : product->precision);
+    const gm_bf16_parts *parts = gm_kernels_parts(product->precision);
+    at->kernels = gm_kernels_for(parts ? GM_BF16_PAIRS : product->precision);
     side rows = {.kernels = at->kernels, .values = product->depth, .rounded = product->precision == GM_BF16};
-    if (of_pairs) rows.terms = of_pairs->count;
+    rows.parts = parts;
     side columns = rows;
     rows.is_a = true;
     rows.from = a->at, rows.lanes = product->rows, rows.lane_step = a->row, rows.depth_step = a->column;
     columns.from = b->at, columns.lanes = product->columns, columns.lane_step = b->column, columns.depth_step = b->row;
-    if (of_pairs) rows.parts = of_pairs->left, columns.parts = of_pairs->right;
+
     at->shared = columns, at->own = rows;
     if (shares_rows(&rows, &columns)) at->shared = rows, at->own = columns;
 }
 
 static void plan_blocks(plan *at, float *workspace) {
     const side *shared = &at->shared, *own = &at->own;
-    int64_t each = values_each(shared), terms = max_of(1, shared->terms), unit = unit_of(shared);
-    at->values = even_piece(shared->values, DEPTH / terms * each / unit * unit, unit);
+    int64_t each = values_each(shared), parts = part_count(shared), unit = unit_of(shared);
+    at->values = even_piece(shared->values, DEPTH / parts * each / unit * unit, unit);
     at->blocks = ceil_div(shared->values, at->values);
-    int64_t depth = at->values / each * terms;
+    int64_t depth = at->values / each * parts;
     at->block_floats = depth * stretch_lanes(shared->lanes);
     at->round_blocks = min_of(at->blocks, max_of(1, SHARED / at->block_floats));
     at->rounds = ceil_div(at->blocks, at->round_blocks);
@@ -424,8 +432,8 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
 int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
     int64_t floats = min_of(DEPTH, depth), lanes = stretch_lanes(min_of(rows, columns));
     int64_t pairs = ceil_div(floats, 2 * MOST_UNIT) * MOST_UNIT;
-    int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_TERMS * pairs), floats);
-    int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_TERMS * min_of(SHARED, depth) * lanes));
+    int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_PARTS * pairs), floats);
+    int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_PARTS * min_of(SHARED, depth) * lanes));
     int64_t small = 2 * OWN + packed * 2 * WIDEST; /* panels that are shared though they have more lanes */
     return 2 * max_of(round, small) + SLOTS * slot_floats(packed);
 }

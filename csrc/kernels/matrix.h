@@ -18,7 +18,7 @@ typedef struct gm_matrix {
 typedef struct gm_matrix_product {
     int64_t rows, columns, depth;
     gm_matrix a, b;
-    gm_precision precision; /* of a and b; not GM_BF16_PAIRS */
+    gm_precision precision; /* of a and b; not pairs */
     float *out;
     bool add;
     const gm_epilogue *epilogue;

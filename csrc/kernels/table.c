@@ -52,16 +52,13 @@ gm_isa gm_kernels_isa(void) {
 const gm_kernels *gm_kernels_active(void) { return &tables[gm_kernels_isa()]; }
 
 const gm_kernels *gm_kernels_for(gm_precision operands) {
-    if (operands != GM_BF16_PAIRS) return gm_kernels_active();
+    if (operands < GM_BF16_PAIRS) return gm_kernels_active();
     gm_isa isa = gm_kernels_isa();
     return pairs_available[isa] ? &pairs[isa] : NULL;
 }
 
-const gm_bf16_terms *gm_kernels_terms(gm_precision operands) {
-    static const gm_bf16_terms rounded = {1, {GM_BF16_ROUNDED}, {GM_BF16_ROUNDED}};
-    /* The product of both low parts is less than 2^-16 of the whole, and left out. */
-    static const gm_bf16_terms high = {
-        3, {GM_BF16_HIGH, GM_BF16_HIGH, GM_BF16_LOW}, {GM_BF16_HIGH, GM_BF16_LOW, GM_BF16_HIGH}};
+const gm_bf16_parts *gm_kernels_parts(gm_precision operands) {
+    static const gm_bf16_parts rounded = {1, {GM_BF16_ROUNDED}}, high = {2, {GM_BF16_HIGH, GM_BF16_LOW}};
     const gm_kernels *kernels = gm_kernels_for(GM_BF16_PAIRS);
     if (!kernels) return NULL;
     if (operands == GM_HIGH) return kernels->tile.blocks ? &high : NULL;

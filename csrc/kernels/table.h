@@ -41,12 +41,12 @@ typedef struct gm_kernels {
 /* The table in use. Chosen once, on first use, from the CPU and GENMODELS_ISA. */
 const gm_kernels *gm_kernels_active(void);
 
-/* The table for products of these operands: the one in use; for GM_BF16_PAIRS the same but for its register tiles, or
+/* The table for products of these operands: the one in use; for pairs the same but for what multiplies and makes these, or
  * NULL where no instruction multiplies pairs. */
 const gm_kernels *gm_kernels_for(gm_precision operands);
 
-/* The terms of a product of these operands in pairs; NULL where they are better multiplied as floats. */
-const gm_bf16_terms *gm_kernels_terms(gm_precision operands);
+/* The parts of these operands in pairs; NULL where they are better multiplied as floats. */
+const gm_bf16_parts *gm_kernels_parts(gm_precision operands);
 
 /* Which set the table in use is. */
 gm_isa gm_kernels_isa(void);

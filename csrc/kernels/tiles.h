@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { GM_MAX_TILE_ROWS = 16, GM_DOT_COLUMNS = 4 };
+enum { GM_DOT_COLUMNS = 4 };
 
 typedef struct gm_tile_sizes {
     int64_t vector;    /* floats in a vector */
@@ -48,6 +48,11 @@ typedef struct gm_run {
     int64_t a, b, length;
 } gm_run;
 
+/* Of operands in pairs of two parts: how far behind the high ones their low ones are. Zeros: there is one part. */
+typedef struct gm_low_parts {
+    int64_t left, right;
+} gm_low_parts;
+
 /* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. The values of a place are
  * neighbours; but of x they are x_m apart, and x_j is 1, where the tiles multiply `blocks`. */
 typedef struct gm_sweep {
@@ -55,6 +60,7 @@ typedef struct gm_sweep {
     int64_t x_n, x_i, x_j;
     int64_t y_n, y_i, y_j;
     int64_t x_m;
+    gm_low_parts low;
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
@@ -71,7 +77,7 @@ typedef struct gm_tile_end {
      * m < rows, c < columns; width: columns in whole vectors. */ \
     X(void, rows_tile,                                                                                                   \
       (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \
-       const float *panel, const gm_tile_end *end, float *out, int64_t out_stride))                                      \
+       const float *panel, gm_low_parts low, const gm_tile_end *end, float *out, int64_t out_stride))                    \
     /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS, a bias and a slope. */                   \
     X(void, dot_tile,                                                                                                    \
       (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \

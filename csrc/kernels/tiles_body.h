@@ -69,7 +69,8 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
 #define VECTORS_OF(columns) (((columns) + VL - 1) / VL)
 
 static void rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,
-                      const float *panel, const gm_tile_end *end, float *out, int64_t out_stride) {
+                      const float *panel, gm_low_parts low, const gm_tile_end *end, float *out, int64_t out_stride) {
+    (void)low; /* two parts are for blocks alone */
 #define NARROW(M, V)                                                                                                   \
     case CASE_OF(M, V):                                                                                                \
         rows_template(FIT(M, TILE_ROWS), V, columns, runs, run, a, a_stride, panel, end, out, out_stride);             \

@@ -39,7 +39,7 @@ typedef struct gm_layer_config {
     int64_t size[2];        /* UpSampling2D */
     bool return_sequences;  /* LSTM: every step's output, not the last one's alone */
     gm_shape shape;         /* Reshape */
-    gm_precision precision; /* of products: any but GM_BF16_PAIRS */
+    gm_precision precision; /* of products: any but pairs */
 } gm_layer_config;
 
 #endif

@@ -232,7 +232,7 @@ static void try_geometry(gm_conv g, int64_t N, gm_random *random) {
     p.to_image = random_epilogue(random, g.C, p.images, &p.image_bias, &p.image_gate);
     try_products(&p, GM_FLOAT32);
     try_products(&p, GM_BF16);
-    if (gm_kernels_terms(GM_HIGH)) try_products(&p, GM_HIGH); /* float32 elsewhere: tests/test_precision.py */
+    if (gm_kernels_parts(GM_HIGH)) try_products(&p, GM_HIGH); /* float32 elsewhere: tests/test_precision.py */
     check_buffer *all[] = {&p.image, &p.map, &p.w, &p.map_bias, &p.map_gate, &p.image_bias, &p.image_gate};
     for (int i = 0; i < 7; i++) check_free(all[i]);
 }
@@ -273,16 +273,11 @@ TEST(many_images) { try_random(25, 4, 6, 24, 33); }
  * whose adjoint makes an image of one place. */
 TEST(known_layers) {
     static const gm_conv layers[] = {
-        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0, GM_FLOAT32, NULL},
-        {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0, GM_FLOAT32, NULL},
-        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1, GM_FLOAT32, NULL},
-        {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32, NULL},
-        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1, GM_FLOAT32, NULL},
-        {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32, NULL},
-        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0, GM_FLOAT32, NULL},
-        {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0, GM_FLOAT32, NULL},
-        {4, 4, 70, 1, 1, 100, 4, 4, 1, 1, 0, 0, GM_FLOAT32, NULL},
-        {2, 3, 5, 1, 1, 40, 2, 3, 2, 1, 0, 0, GM_FLOAT32, NULL},
+        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0, GM_FLOAT32}, {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0, GM_FLOAT32},
+        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1, GM_FLOAT32},    {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32},
+        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1, GM_FLOAT32},   {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
+        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0, GM_FLOAT32},   {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0, GM_FLOAT32},
+        {4, 4, 70, 1, 1, 100, 4, 4, 1, 1, 0, 0, GM_FLOAT32},   {2, 3, 5, 1, 1, 40, 2, 3, 2, 1, 0, 0, GM_FLOAT32},
     };
     gm_random random = {.seed = 5, .stream = 1};
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++)
@@ -300,12 +295,9 @@ TEST(stride_beyond_kernel) {
  * vectors' widths, more squares than one block or one chunk of a weight gradient holds. */
 TEST(twice_the_stride) {
     static const gm_conv layers[] = {
-        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1, GM_FLOAT32, NULL},
-        {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32, NULL},
-        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1, GM_FLOAT32, NULL},
-        {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0, GM_FLOAT32, NULL},
-        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0, GM_FLOAT32, NULL},
-        {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2, GM_FLOAT32, NULL},
+        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1, GM_FLOAT32},   {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
+        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1, GM_FLOAT32}, {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0, GM_FLOAT32},
+        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0, GM_FLOAT32},  {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2, GM_FLOAT32},
     };
     gm_random random = {.seed = 7, .stream = 1};
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
