@@ -116,6 +116,11 @@ GM_INLINE void amx_rows(SIZES, int64_t rows, int64_t columns, int64_t runs, cons
     amx_buffer buffer;
     unit_begin(rows);
     clear_sums();
+    for (int64_t m = 0; m < rows; m++) /* as in tiles_body.h */
+        for (int c = 0; c < across * BLOCK; c += BLOCK) {
+            if (end->gate) __builtin_prefetch(end->gate + m * out_stride + c);
+            __builtin_prefetch(out + m * out_stride + c, 1);
+        }
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *left = a + run->a, *right = panel + run->b * width;
         int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
@@ -170,7 +175,8 @@ GM_INLINE void amx_outer(SIZES, int64_t rows, int64_t columns, const gm_sweep *s
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
             float *to = out + m * out_stride + c;
-            v_store_n(to, v_add(v_load_n(to, n), v_load(buffer.sums + m * SIDE + c)), n);
+            vf sum = v_load(buffer.sums + m * SIDE + c);
+            v_store_n(to, sweep->fresh ? sum : v_add(v_load_n(to, n), sum), n);
         }
 }
 

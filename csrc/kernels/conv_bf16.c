@@ -19,8 +19,10 @@
 
 enum {
     PIECE = 8192,
-    MOVED_PIECE = 256, /* of 16 rows: 16 KB, in the L1 */
-    LINE = 16          /* floats in a cache line */
+    MOVED_PIECE = 256,        /* of 16 rows: 16 KB, in the L1 */
+    CHUNK_FLOATS = 256 << 10, /* made at a time: 1 MB, half of it for each of two L2 */
+    WHOLE_TILE = 32,          /* rows of any instruction set's */
+    LINE = 16                 /* floats in a cache line */
 };
 
 static int64_t pairs_of(int64_t n) { return ceil_div(n, 2); }
@@ -212,18 +214,44 @@ static plan plan_backward_weights(const gm_conv *g, int64_t N) {
     return p;
 }
 
+/* How many images are made and multiplied at a time: what is made of them stays in the caches until then. Whole tiles. */
+static int64_t images_a_chunk(const plan *p) {
+    int64_t images = max_of(1, CHUNK_FLOATS / max_of(1, made_floats(&p->left) / p->N));
+    if (p->left.made == AS_IT_IS || images >= p->N) return p->N;
+    return images > WHOLE_TILE ? images / WHOLE_TILE * WHOLE_TILE : images;
+}
+
+typedef plan (*plan_for)(const gm_conv *g, int64_t N);
+typedef void (*product_of)(const gm_conv *g, int64_t N, const float *left, const float *right, float *out,
+                           const gm_epilogue *epilogue, float *workspace);
+
+/* Forward or input gradient, chunk after chunk: images of so many values, in and out. */
+static void multiply_chunks(plan_for plan_of, product_of product, const gm_conv *g, int64_t N, const float *in,
+                            int64_t in_image, const float *w, float *out, int64_t out_image,
+                            const gm_epilogue *epilogue, float *workspace) {
+    plan whole = plan_of(g, N);
+    int64_t chunk = images_a_chunk(&whole);
+    plan first = plan_of(g, chunk);
+    float *right = workspace + made_floats(&first.left), *rest = right + made_floats(&first.right);
+    const float *weights = make(first.right, w, right);
+    for (int64_t n = 0; n < N; n += chunk) {
+        plan p = plan_of(g, min_of(chunk, N - n));
+        gm_epilogue end = epilogue ? *epilogue : (gm_epilogue){0};
+        if (end.gate) end.gate += n * out_image;
+        product(&p.g, p.N, make(p.left, in + n * in_image, workspace), weights, out + n * out_image, &end, rest);
+    }
+}
+
 void gm_conv_bf16_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
                           const gm_epilogue *epilogue, float *workspace) {
-    plan p = plan_forward(g, N);
-    float *right = workspace + made_floats(&p.left), *rest = right + made_floats(&p.right);
-    gm_conv_forward(&p.g, p.N, make(p.left, x, workspace), make(p.right, w, right), y, epilogue, rest);
+    multiply_chunks(plan_forward, gm_conv_forward, g, N, x, g->H * g->W * g->C, w, y, g->P * g->Q * g->K, epilogue,
+                    workspace);
 }
 
 void gm_conv_bf16_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                                 const gm_epilogue *epilogue, float *workspace) {
-    plan p = plan_backward_data(g, N);
-    float *right = workspace + made_floats(&p.left), *rest = right + made_floats(&p.right);
-    gm_conv_backward_data(&p.g, p.N, make(p.left, dy, workspace), make(p.right, w, right), dx, epilogue, rest);
+    multiply_chunks(plan_backward_data, gm_conv_backward_data, g, N, dy, g->P * g->Q * g->K, w, dx, g->H * g->W * g->C,
+                    epilogue, workspace);
 }
 
 void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
@@ -237,7 +265,12 @@ static int64_t workspace_of(plan p) {
     return made_floats(&p.left) + made_floats(&p.right) + gm_conv_workspace(&p.g, p.N);
 }
 
+static int64_t chunk_workspace(plan_for plan_of, const gm_conv *g, int64_t N) {
+    plan whole = plan_of(g, N);
+    return workspace_of(plan_of(g, images_a_chunk(&whole)));
+}
+
 int64_t gm_conv_bf16_workspace(const gm_conv *g, int64_t N) {
-    int64_t data = max_of(workspace_of(plan_forward(g, N)), workspace_of(plan_backward_data(g, N)));
+    int64_t data = max_of(chunk_workspace(plan_forward, g, N), chunk_workspace(plan_backward_data, g, N));
     return max_of(data, workspace_of(plan_backward_weights(g, N)));
 }

@@ -29,7 +29,7 @@ enum {
     STRETCH = 1024,     /* lanes of the shared side: 2 MB a block */
     SHARED = 512 << 10, /* floats of a round, or those of one block: 2 MB */
     OWN = 64 << 10,     /* floats that a task packs, or those of one group: 256 KB */
-    TASKS = 32,         /* at least, where there are so many groups */
+    TASKS = 8,          /* at least, where there are so many groups */
     SLOTS = 16,         /* most threads that multiply at a time, each with a place to pack */
     FEW = 36,   /* lanes: what meets no more is not worth packing (1.2 times as fast in place, with 12 lanes 3 times) */
     NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
@@ -117,11 +117,19 @@ static packed_group group_in(const side *at, gm_panel group) {
     return (packed_group){packed_at(at, group), group.width, 1, low * group.width};
 }
 
+enum {
+    STRIP = 16, /* floats that share a cache line */
+    ROWS_A_TASK = 16
+};
+
 /* `count` lanes from `lane` on, at depth d, as they are packed. */
 static void make_row(const side *at, int64_t d, int64_t lane, int64_t count, float *to) {
     int64_t each = part_depth(at), value = d % each * values_each(at);
     const float *row = at->from + value * at->depth_step + lane;
     const float *next = value + 1 < at->values ? row + at->depth_step : NULL;
+    for (int64_t i = 0; i < count; i += STRIP) /* rows lie pages apart: nobody else foresees them */
+        for (int64_t v = 0; v < values_each(at); v++)
+            __builtin_prefetch(row + (values_each(at) * ROWS_A_TASK + v) * at->depth_step + i);
     if (value >= at->values)
         memset(to, 0, (size_t)count * sizeof *to);
     else if (at->parts)
@@ -133,8 +141,6 @@ static void make_row(const side *at, int64_t d, int64_t lane, int64_t count, flo
 }
 
 /* Lanes that are neighbours in memory: a few rows a task, group after group. */
-enum { ROWS_A_TASK = 16 };
-
 static void copy_rows(const side *at, int64_t task) {
     int64_t begin = task * ROWS_A_TASK, end = min_of(at->depth, begin + ROWS_A_TASK);
     for (int64_t g = at->begin; g < at->end; g++) {
@@ -166,8 +172,6 @@ static void turn_rows(const side *at, int64_t task) {
         }
     }
 }
-
-enum { STRIP = 16 }; /* floats that share a cache line */
 
 /* The strip of a lane's part that begins with packed value d: where it is, or in `made`. */
 static const float *strip_of(const side *at, int64_t lane, int64_t part, int64_t d, float made[STRIP]) {
@@ -240,15 +244,11 @@ static void pack(const side *at, int64_t task) {
 
 /* ---- Multiplying ---- */
 
+static const float *bias_of(const plan *at) { return at->product->epilogue ? at->product->epilogue->bias : NULL; }
+
 static void begin_rows(const plan *at, int64_t rows, int64_t column, int64_t columns, float *out) {
-    const gm_epilogue *epilogue = at->product->epilogue;
-    const float *bias = epilogue && epilogue->bias ? epilogue->bias + column : NULL;
-    for (int64_t m = 0; m < rows; m++, out += at->product->columns) {
-        if (bias)
-            memcpy(out, bias, (size_t)columns * sizeof *out);
-        else
-            memset(out, 0, (size_t)columns * sizeof *out);
-    }
+    const float *bias = bias_of(at) + column;
+    for (int64_t m = 0; m < rows; m++, out += at->product->columns) memcpy(out, bias, (size_t)columns * sizeof *out);
 }
 
 static void finish_rows(const plan *at, int64_t rows, int64_t columns, float *out) {
@@ -280,7 +280,9 @@ static void multiply_groups(const plan *at, const block *of, int64_t tile_index,
                       .y_j = y.depth_step,
                       .low = {x.low, y.low}};
     float *out = at->product->out + (of->row0 + tile.first) * stride + column;
-    if (of->first && !at->product->add) begin_rows(at, tile.columns, column, panel.columns, out);
+    bool begins = of->first && !at->product->add;
+    if (begins && bias_of(at)) begin_rows(at, tile.columns, column, panel.columns, out);
+    sweep.fresh = begins && !bias_of(at);
     for (int64_t row = 0; row < tile.columns; row += most)
         at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x.at + row * x.lane_step, y.at,
                                 out + row * stride, stride);

@@ -61,6 +61,7 @@ typedef struct gm_sweep {
     int64_t y_n, y_i, y_j;
     int64_t x_m;
     gm_low_parts low;
+    bool fresh; /* the sums are written, not added, to what may be anything */
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
@@ -82,7 +83,7 @@ typedef struct gm_tile_end {
     X(void, dot_tile,                                                                                                    \
       (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \
        const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                \
-    /* out[m * out_stride + c] += sum over the sweep of x[place][m] * y[place][c]. */                                    \
+    /* out[m * out_stride + c] += (or =) sum over the sweep of x[place][m] * y[place][c]. */                             \
     X(void, outer_tile,                                                                                                  \
       (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                 \
        int64_t out_stride))                                                                                              \

@@ -145,9 +145,10 @@ GM_INLINE void outer_template(const int M, const int V, int64_t part, const gm_s
         }
 #pragma GCC unroll 16 /* else gcc may leave this a loop, and then keeps the sums in memory: a third of the speed */
     for (int m = 0; m < M; m++, out += out_stride) {
-        for (int v = 0; v < V - 1; v++) v_store(out + v * VL, v_add(v_load(out + v * VL), sum[m][v]));
         float *last = out + (V - 1) * VL;
-        v_store_n(last, v_add(v_load_n(last, part), sum[m][V - 1]), part);
+        for (int v = 0; v < V - 1; v++)
+            v_store(out + v * VL, sweep->fresh ? sum[m][v] : v_add(v_load(out + v * VL), sum[m][v]));
+        v_store_n(last, sweep->fresh ? sum[m][V - 1] : v_add(v_load_n(last, part), sum[m][V - 1]), part);
     }
 }
 
