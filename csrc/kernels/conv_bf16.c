@@ -3,9 +3,13 @@
  * Where an instruction multiplies pairs, neighbours along what is summed over become pairs first: channels of the input
  * forward, channels of the map in the input gradient, and, since the weights' gradient sums over places, the same place
  * of two images there. A pair is as large as a float, so what is left is the same convolution with half the channels, or
- * half the images, for the tiles that take pairs; with GM_HIGH, high parts of them and low ones.
- * Elsewhere, and where a single channel would leave half of each pair empty, the values stay floats, rounded or as they
- * are, and what is left is the convolution as it was. */
+ * half the images, for the tiles that take pairs; with GM_HIGH, of high parts and of low ones. Where tiles multiply blocks,
+ * the weights' gradient wants the pairs of a place side by side, see conv_weights.c: they are turned here once, not in the
+ * tile of every tap again. Forward and input gradient go over the images in chunks, so that what is made is multiplied
+ * before it leaves the caches (1.1 to 1.2 times as fast).
+ *
+ * Elsewhere, and where a single channel would leave half of each pair empty or few channels most of a block, the values stay
+ * floats, rounded or as they are, and what is left is the convolution as it was. */
 #include "kernels/conv_bf16.h"
 
 #include <stdbool.h>
