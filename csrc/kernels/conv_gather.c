@@ -44,7 +44,7 @@ typedef struct gather {
     int64_t in_row, in_image, out_row, out_image; /* strides in floats */
     int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
     int64_t parts, x_plane, w_plane;              /* of the operands; how far apart these are */
-    bool dot;                                     /* few output channels: weights packed as (out, depth) */
+    bool dot; /* few output channels, and no blocks: weights packed as (out, depth) */
     int64_t row_phases, column_phases;
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
     int64_t panel_parts;
@@ -288,7 +288,7 @@ static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->x_plane = op->N * op->in_image;
     op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
     op->tile = tile_for(op);
-    op->dot = op->out_channels <= GM_DOT_COLUMNS;
+    op->dot = op->out_channels <= GM_DOT_COLUMNS && !op->tile.blocks;
     op->panels = gm_panel_count(&op->tile, op->out_channels);
     if (epilogue) op->epilogue = *epilogue;
     const gm_epilogue *e = &op->epilogue;

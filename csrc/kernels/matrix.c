@@ -163,13 +163,14 @@ static void turn_rows(const side *at, int64_t task) {
         int64_t count = min_of(LANES, last - lane);
         float *to = at->packed + (lane - at->begin * width) * at->depth + begin;
         for (int64_t d = 0; d < ROWS_A_TASK; d++) make_row(at, begin + d, lane, count, made[d]);
-        for (int64_t d = 0; d < ROWS_A_TASK; d += 4) {
-            const float *rows[4] = {made[d], made[d + 1], made[d + 2], made[d + 3]};
-            int64_t l = 0;
-            for (; l + 4 <= count; l += 4) gm_turn(rows, l, to + d, at->depth);
-            for (; l < count; l++)
-                for (int64_t i = 0; i < 4; i++) to[l * at->depth + d + i] = rows[i][l];
-        }
+        int64_t squares = count / 4 * 4;
+        for (int64_t l = 0; l < squares; l += 4)
+            for (int64_t d = 0; d < ROWS_A_TASK; d += 4) {
+                const float *rows[4] = {made[d], made[d + 1], made[d + 2], made[d + 3]};
+                gm_turn(rows, l, to + d, at->depth);
+            }
+        for (int64_t l = squares; l < count; l++)
+            for (int64_t d = 0; d < ROWS_A_TASK; d++) to[l * at->depth + d] = made[d][l];
     }
 }
 
