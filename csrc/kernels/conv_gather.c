@@ -44,7 +44,7 @@ typedef struct gather {
     int64_t in_row, in_image, out_row, out_image; /* strides in floats */
     int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
     int64_t parts, x_plane, w_plane;              /* of the operands; how far apart these are */
-    bool dot; /* few output channels, and no blocks: weights packed as (out, depth) */
+    bool dot; /* few output channels, no blocks, one part: weights packed as (out, depth) */
     int64_t row_phases, column_phases;
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
     int64_t panel_parts;
@@ -125,12 +125,11 @@ static void pack_panel(const gather *op, const phase *ph, gm_panel panel, float 
 
 static void pack_dot(const gather *op, const phase *ph, float *to) {
     for (int64_t k = 0; k < op->out_channels; k++)
-        for (int64_t part = 0; part < op->parts; part++)
-            for (int64_t ty = 0; ty < ph->rows.taps; ty++)
-                for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
-                    const float *tap = tap_at(op, ph, part, ty, tx) + k * op->w_out;
-                    for (int64_t c = 0; c < op->in_channels; c++) *to++ = tap[c * op->w_in];
-                }
+        for (int64_t ty = 0; ty < ph->rows.taps; ty++)
+            for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
+                const float *tap = tap_at(op, ph, 0, ty, tx) + k * op->w_out;
+                for (int64_t c = 0; c < op->in_channels; c++) *to++ = tap[c * op->w_in];
+            }
 }
 
 static void pack_task(void *context, int64_t index) {

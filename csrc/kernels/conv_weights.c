@@ -10,7 +10,8 @@
  * once; on small maps, where the weights are the larger side, the weights are shared out instead.
  *
  * Where tiles multiply blocks, the pairs of images come turned, as conv_bf16.c makes them: x (H, W, C, parts, pairs) and dy
- * (P, Q, parts, pairs, K). The pairs of a place are then a row of a sweep, and it is the rows of the map that chunks and parts are made of. */
+ * (P, Q, parts, pairs, K). The pairs of a place are then a row of a sweep, and it is rows of the map that are taken in chunks
+ * and split. */
 #include "kernels/conv_gather.h"
 
 #include <stdbool.h>
