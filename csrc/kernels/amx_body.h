@@ -95,7 +95,7 @@ GM_INLINE void fill_right(int64_t length, int64_t columns, const float *right, i
 /* A step of `length` pairs, and `columns` of the right operand to be read. */
 GM_INLINE void short_step(SIZES, int64_t rows, int64_t columns, int64_t length, const float *left, int64_t left_stride,
                           const float *right, int64_t right_stride, gm_low_parts low, amx_buffer *buffer) {
-    for (int part = 0; part <= both; part++) {
+    for (int part = 0; part < (both ? 2 : 1); part++) {
         fill_left(rows, length, left + part * low.left, left_stride, buffer->left[part]);
         fill_right(length, columns, right + part * low.right, right_stride, buffer->right[part]);
     }
