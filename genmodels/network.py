@@ -47,8 +47,8 @@ class Network:
             bfloat16 (8 bits of mantissa; Kalamkar et al. 2019) on their way into each product, forward and backward;
             or "high", which makes each of two values of bfloat16 and each product of three of theirs (Henry, Tang and
             Heinecke 2019), where the processor multiplies blocks of them (AMX: `cpu_info`), to within about 3e-6 of
-            the sum of the terms' sizes, and is "float32" elsewhere. Sums, weights, gradients and all other layers are
-            float32 in all three.
+            the sum of the terms' sizes, and is "float32" elsewhere, as in layers of four channels or fewer. Sums,
+            weights, gradients and all other layers are float32 in all three.
         stream: tells networks apart that share a seed, 0..2^32-1.
 
     Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,
