@@ -217,7 +217,7 @@ static void amx_outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep,
 
 static void amx_tiles_end(void) { unit_end(); }
 
-/* Over a table that multiplies pairs already: few columns are left to its dot_tile. */
+/* Over a table that multiplies pairs already. */
 static void amx_overlay(gm_kernels *table) {
     table->tile.vector = BLOCK;
     table->tile.panel = table->tile.rows = table->tile.wide_rows = SIDE;

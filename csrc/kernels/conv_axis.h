@@ -2,6 +2,7 @@
 #ifndef GM_KERNELS_CONV_AXIS_H
 #define GM_KERNELS_CONV_AXIS_H
 
+#include "kernels/bfloat.h"
 #include "kernels/conv.h"
 
 /* Enough pieces to share out; a constant, never the number of threads. */
@@ -10,6 +11,9 @@ enum { WANTED_TASKS = 16 };
 static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Of the operands. */
+static inline int64_t parts_of(const gm_conv *g) { return g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1; }
 
 /* Output j (0..count-1) sits at start + j * out_step and reads input j * step - pad + t for taps t in 0..taps-1;
  * tap t is kernel index first_tap + t * tap_step. */

@@ -50,7 +50,7 @@ typedef struct operand {
     float *to;
 } operand;
 
-enum { BLOCK = 16 }; /* pairs */
+enum { BLOCK = GM_TURNED_ROWS }; /* pairs */
 
 /* Where places are moved about. */
 static bool moves(const operand *o) { return o->made == TURNED || o->made == PLACED; }
@@ -113,18 +113,6 @@ static void make_row(const operand *o, int64_t set, int64_t row, int64_t at, int
     }
 }
 
-/* (BLOCK, count) -> (count, BLOCK), its rows `step` apart, each written whole: they may share few sets of the L1. */
-static void turn(float made[BLOCK][MOVED_PIECE], int64_t count, float *to, int64_t step) {
-    int64_t squares = count / 4 * 4;
-    for (int64_t i = 0; i < squares; i += 4)
-        for (int64_t t = 0; t < BLOCK; t += 4) {
-            const float *rows[4] = {made[t], made[t + 1], made[t + 2], made[t + 3]};
-            gm_turn(rows, i, to + t, step);
-        }
-    for (int64_t i = squares; i < count; i++)
-        for (int64_t t = 0; t < BLOCK; t++) to[i * step + t] = made[t][i];
-}
-
 /* The groups of a row, of which `made` are `count` values from `at` on -> to one place after the other, `step` apart. */
 static void put_groups(const float *made, int64_t at, int64_t count, int64_t group, float *to, int64_t step) {
     for (int64_t i = 0, run; i < count; i += run) {
@@ -142,7 +130,7 @@ static void move_block(const operand *o, int64_t row, int64_t at, int64_t n) {
         for (int64_t t = 0; t < BLOCK; t++) make_pairs(o, 0, o->parts->part[part], row + t, at, n, made[t]);
         int64_t first = part * rows + row;
         if (o->made == TURNED)
-            turn(made, n, o->to + at * step + first, step);
+            gm_turn_rows(made[0], MOVED_PIECE, n, o->to + at * step + first, step);
         else
             for (int64_t t = 0; t < BLOCK; t++)
                 put_groups(made[t], at, n, o->group, o->to + (first + t) * o->group, step * o->group);

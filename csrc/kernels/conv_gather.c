@@ -279,8 +279,6 @@ static gm_tile_sizes tile_for(const gather *op) {
     return tile;
 }
 
-static int64_t parts_of(const gm_conv *g) { return g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1; }
-
 static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->kernels = gm_kernels_for(op->g->precision);
     op->parts = parts_of(op->g);

@@ -60,7 +60,7 @@ static void plan_weight_gradient(weight_gradient *op) {
     bool large_map = g->P * g->Q >= 16;
     const gm_tile_sizes *tile = &op->kernels->tile;
     op->turned = tile->blocks;
-    op->row = op->N * (g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1);
+    op->row = op->N * parts_of(g);
     op->by_tap = g->C >= (large_map && g->Q >= WIDE_MAP && !op->turned ? 4 * tile->rows : tile->rows);
     op->swapped = g->K <= GM_DOT_COLUMNS && !op->turned;
     int64_t panels = gm_panel_count(tile, g->K);

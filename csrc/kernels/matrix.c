@@ -119,7 +119,7 @@ static packed_group group_in(const side *at, gm_panel group) {
 
 enum {
     STRIP = 16, /* floats that share a cache line */
-    ROWS_A_TASK = 16
+    ROWS_A_TASK = GM_TURNED_ROWS
 };
 
 /* `count` lanes from `lane` on, at depth d, as they are packed. */
@@ -163,14 +163,7 @@ static void turn_rows(const side *at, int64_t task) {
         int64_t count = min_of(LANES, last - lane);
         float *to = at->packed + (lane - at->begin * width) * at->depth + begin;
         for (int64_t d = 0; d < ROWS_A_TASK; d++) make_row(at, begin + d, lane, count, made[d]);
-        int64_t squares = count / 4 * 4;
-        for (int64_t l = 0; l < squares; l += 4)
-            for (int64_t d = 0; d < ROWS_A_TASK; d += 4) {
-                const float *rows[4] = {made[d], made[d + 1], made[d + 2], made[d + 3]};
-                gm_turn(rows, l, to + d, at->depth);
-            }
-        for (int64_t l = squares; l < count; l++)
-            for (int64_t d = 0; d < ROWS_A_TASK; d++) to[l * at->depth + d] = made[d][l];
+        gm_turn_rows(made[0], LANES, count, to, at->depth);
     }
 }
 
@@ -388,13 +381,12 @@ static void plan_sides(plan *at) {
     const gm_matrix *a = &product->a, *b = &product->b;
     const gm_bf16_parts *parts = gm_kernels_parts(product->precision);
     at->kernels = gm_kernels_for(parts ? GM_BF16_PAIRS : product->precision);
-    side rows = {.kernels = at->kernels, .values = product->depth, .rounded = product->precision == GM_BF16};
-    rows.parts = parts;
+    side rows = {.kernels = at->kernels, .values = product->depth, .parts = parts};
+    rows.rounded = product->precision == GM_BF16;
     side columns = rows;
     rows.is_a = true;
     rows.from = a->at, rows.lanes = product->rows, rows.lane_step = a->row, rows.depth_step = a->column;
     columns.from = b->at, columns.lanes = product->columns, columns.lane_step = b->column, columns.depth_step = b->row;
-
     at->shared = columns, at->own = rows;
     if (shares_rows(&rows, &columns)) at->shared = rows, at->own = columns;
 }

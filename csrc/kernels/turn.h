@@ -31,4 +31,19 @@ static inline void gm_turn(const float *const lane[4], int64_t at, float *to, in
     for (int k = 0; k < 4; k++) memcpy(to + (at + k) * width, &out[k], sizeof out[k]);
 }
 
+enum { GM_TURNED_ROWS = 16 };
+
+/* (GM_TURNED_ROWS, count), its rows `stride` apart -> (count, GM_TURNED_ROWS), `step` apart: each row is written whole, as
+ * they may share few sets of the L1. */
+static inline void gm_turn_rows(const float *from, int64_t stride, int64_t count, float *to, int64_t step) {
+    int64_t squares = count / 4 * 4;
+    for (int64_t i = 0; i < squares; i += 4)
+        for (int64_t t = 0; t < GM_TURNED_ROWS; t += 4) {
+            const float *row = from + t * stride;
+            gm_turn((const float *[]){row, row + stride, row + 2 * stride, row + 3 * stride}, i, to + t, step);
+        }
+    for (int64_t i = squares; i < count; i++)
+        for (int64_t t = 0; t < GM_TURNED_ROWS; t++) to[i * step + t] = from[t * stride + i];
+}
+
 #endif
