@@ -40,7 +40,7 @@ static double median(double *values) {
 static gm_conv same(int64_t size, int64_t C, int64_t K, int64_t kernel, int64_t stride) {
     int64_t out = (size + stride - 1) / stride, pad = (out - 1) * stride + kernel - size;
     pad = pad > 0 ? pad / 2 : 0;
-    return (gm_conv){size, size, C, out, out, K, kernel, kernel, stride, stride, pad, pad, GM_FLOAT32};
+    return (gm_conv){size, size, C, out, out, K, kernel, kernel, stride, stride, pad, pad, GM_FLOAT32, false, false};
 }
 
 static int64_t inner_taps(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad) {

@@ -44,11 +44,12 @@ class Network:
         input_shape: shape of one sample, without the batch axis: (H, W, C) of an image.
         seed: of the initial weights and dropout masks, 0..2^64-1. The same seed gives the same bits.
         precision: of the operands of dense layers, convolutions and LSTMs: "float32"; "bf16", which rounds them to
-            bfloat16 (8 bits of mantissa; Kalamkar et al. 2019) on their way into each product, forward and backward;
+            bfloat16 (8 bits of mantissa; Kalamkar et al. 2019) on their way into each product, forward and backward,
+            and stores what one convolution or BatchNorm hands to the next, and the gradient that comes back, in them;
             or "high", which makes each of two values of bfloat16 and each product of three of theirs (Henry, Tang and
             Heinecke 2019), where the processor multiplies blocks of them (AMX: `cpu_info`), to within about 3e-6 of
             the sum of the terms' sizes, and is "float32" elsewhere, as in layers of four channels or fewer. Sums,
-            weights, gradients and all other layers are float32 in all three.
+            weights, their gradients and all other layers are float32 in all three.
         stream: tells networks apart that share a seed, 0..2^32-1.
 
     Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,

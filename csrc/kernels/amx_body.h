@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "kernels/leaky_body.h"
+#include "kernels/tile_end_body.h"
 
 enum { BLOCK = 16, SIDE = 2 * BLOCK };
 
@@ -118,8 +119,9 @@ GM_INLINE void amx_rows(SIZES, int64_t rows, int64_t columns, int64_t runs, cons
     clear_sums();
     for (int64_t m = 0; m < rows; m++) /* as in tiles_body.h */
         for (int c = 0; c < across * BLOCK; c += BLOCK) {
-            if (end->gate) __builtin_prefetch(end->gate + m * out_stride + c);
-            __builtin_prefetch(out + m * out_stride + c, 1);
+            int64_t at = gm_words(m * out_stride + c, end->pairs);
+            if (end->gate) __builtin_prefetch(end->gate + at);
+            __builtin_prefetch(out + at, 1);
         }
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *left = a + run->a, *right = panel + run->b * width;
@@ -131,6 +133,10 @@ GM_INLINE void amx_rows(SIZES, int64_t rows, int64_t columns, int64_t runs, cons
                        &buffer);
     }
     store_sums(down, across, both, buffer.sums);
+    if (end->pairs) {
+        end_in_pairs(rows, columns, buffer.sums, SIDE, end->bias, end, out, out_stride);
+        return;
+    }
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);

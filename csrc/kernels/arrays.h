@@ -42,9 +42,11 @@ void gm_moving_average(float decay, int64_t n, const float *x, float *mean);
 typedef struct gm_channels {
     int64_t C, repeat, width; /* width = C * repeat */
     int64_t n;                /* rows * C */
-    int64_t piece, pieces;    /* floats in a piece, a multiple of width; how many */
+    int64_t piece, pieces;    /* values in a piece, a multiple of width; how many */
+    gm_in_pairs in_pairs;     /* of an even C */
 } gm_channels;
 
+/* Of float32 arrays. */
 gm_channels gm_channels_of(int64_t rows, int64_t C);
 /* Floats of workspace for the sums over an array of up to `rows` rows. */
 int64_t gm_channels_workspace(int64_t rows, int64_t C);
@@ -60,7 +62,8 @@ void gm_add_channel_sums(const gm_channels *channels, const float *dy, float *gr
 /* Repeats the first C of values (width) over the rest. */
 void gm_channels_repeat(const gm_channels *channels, float *values);
 
-/* y = act((x - center) * scale + shift); center, scale, shift (width). */
+/* y = act((x - center) * scale + shift); center, scale, shift (width). Of arrays in pairs, act and the gate of the next are
+ * GM_LINEAR or GM_LEAKY_RELU. */
 void gm_channel_affine(const gm_channels *channels, const float *x, const float *center, const float *scale,
                        const float *shift, gm_activation act, float *y);
 /* dx = (a * dy + b * (x - center) + c) * gate'(.) at the output value x; all vectors (width). */

@@ -65,3 +65,32 @@ static void bf16_pair_neighbours(gm_bf16_part part, int64_t n, const float *x, f
     case GM_BF16_LOW: make_neighbours(GM_BF16_LOW, n, x, out); break;
     }
 }
+
+GM_INLINE uint32_t bits_of_pair(const float *at) {
+    uint32_t bits;
+    memcpy(&bits, at, sizeof bits);
+    return bits;
+}
+
+/* Callers go through an array in stretches, with other work between, which ends the processor's own looking ahead. */
+static void bf16_floats(int64_t n, const float *x, float *out) {
+    enum { AHEAD = 1024 };
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        __builtin_prefetch(x + i / 2 + AHEAD);
+        v_store(out + i, v_load_bf16(x + i / 2, VL));
+    }
+    if (i < n) v_store_n(out + i, v_load_bf16(x + i / 2, n - i), n - i);
+}
+
+GM_INLINE void put_values(uint32_t x, uint32_t y, float *out) {
+    out[0] = float_of_bits((x & 0xFFFFu) | y << 16);
+    out[1] = float_of_bits(x >> 16 | (y & 0xFFFF0000u));
+}
+
+static void bf16_pair_values(int64_t n, const float *restrict x, const float *restrict y, float *restrict out) {
+    if (y)
+        for (int64_t i = 0; i < n / 2; i++) put_values(bits_of_pair(x + i), bits_of_pair(y + i), out + 2 * i);
+    else
+        for (int64_t i = 0; i < n / 2; i++) put_values(bits_of_pair(x + i), 0, out + 2 * i);
+}

@@ -4,6 +4,7 @@
 
 #include "base/parallel.h"
 #include "kernels/arrays.h"
+#include "kernels/bfloat.h"
 #include "kernels/table.h"
 
 enum { PIECE = 16384, FEWEST_ROWS = 16, MOST_PIECES = 64, NARROW = 64 };
@@ -47,22 +48,27 @@ static void moments_piece(void *context, int64_t index) {
     const sum_call *call = context;
     int64_t at = index * call->channels->piece, W = call->channels->width;
     double *sums = call->partial + index * 2 * W;
-    gm_kernels_active()->channel_moments(piece_length(call->channels, index), W, call->x + at, sums, sums + W);
+    bool in_pairs = call->channels->in_pairs.x;
+    gm_kernels_active()->channel_moments(piece_length(call->channels, index), W, in_pairs,
+                                         call->x + gm_words(at, in_pairs), sums, sums + W);
 }
 
 static void products_piece(void *context, int64_t index) {
     const sum_call *call = context;
     int64_t at = index * call->channels->piece, W = call->channels->width;
     double *sums = call->partial + index * 2 * W;
-    gm_kernels_active()->channel_products(piece_length(call->channels, index), W, call->dy + at, call->x + at,
+    gm_in_pairs in_pairs = call->channels->in_pairs;
+    gm_kernels_active()->channel_products(piece_length(call->channels, index), W, in_pairs,
+                                          call->dy + gm_words(at, in_pairs.y), call->x + gm_words(at, in_pairs.x),
                                           call->center, sums, sums + W);
 }
 
 static void sums_piece(void *context, int64_t index) {
     const sum_call *call = context;
     int64_t at = index * call->channels->piece, W = call->channels->width;
-    gm_kernels_active()->channel_sums(piece_length(call->channels, index), W, call->dy + at,
-                                      call->partial + index * 2 * W);
+    bool in_pairs = call->channels->in_pairs.y;
+    gm_kernels_active()->channel_sums(piece_length(call->channels, index), W, in_pairs,
+                                      call->dy + gm_words(at, in_pairs), call->partial + index * 2 * W);
 }
 
 /* The total of channel c: over the pieces, and in each over its columns. Half 0 or 1 of each piece's sums. */
@@ -115,13 +121,19 @@ typedef struct map_call {
     float *out;
 } map_call;
 
+/* What the kernels do of an activation, the slope below zero; and what is left to be done. */
+static float slope_of(gm_activation act) { return act.kind == GM_LEAKY_RELU ? act.slope : 1.0f; }
+static bool is_curved(gm_activation act) { return act.kind == GM_TANH || act.kind == GM_SIGMOID; }
+
 static void affine_piece(void *context, int64_t index) {
     const map_call *call = context;
     const gm_kernels *kernels = gm_kernels_active();
     int64_t at = index * call->channels->piece, length = piece_length(call->channels, index);
-    kernels->channel_affine(length, call->channels->width, call->x + at, call->terms.center, call->terms.a,
-                            call->terms.b, call->out + at);
-    if (call->act.kind != GM_LINEAR) kernels->activate(call->act, length, call->out + at, call->out + at);
+    gm_in_pairs in_pairs = call->channels->in_pairs;
+    float *y = call->out + gm_words(at, in_pairs.y);
+    kernels->channel_affine(length, call->channels->width, in_pairs, call->x + gm_words(at, in_pairs.x),
+                            call->terms.center, call->terms.a, call->terms.b, slope_of(call->act), y);
+    if (is_curved(call->act)) kernels->activate(call->act, length, y, y);
 }
 
 void gm_channel_affine(const gm_channels *channels, const float *x, const float *center, const float *scale,
@@ -135,10 +147,12 @@ static void blend_piece(void *context, int64_t index) {
     const gm_kernels *kernels = gm_kernels_active();
     const gm_channel_terms *terms = &call->terms;
     int64_t at = index * call->channels->piece, length = piece_length(call->channels, index);
-    float *dx = call->out + at;
-    kernels->channel_blend(length, call->channels->width, call->dy + at, call->x + at, terms->center, terms->a,
-                           terms->b, terms->c, dx);
-    if (call->act.kind != GM_LINEAR) kernels->activate_backward(call->act, length, call->x + at, dx, dx);
+    gm_in_pairs in_pairs = call->channels->in_pairs;
+    const float *x = call->x + gm_words(at, in_pairs.x);
+    float *dx = call->out + gm_words(at, in_pairs.x);
+    kernels->channel_blend(length, call->channels->width, in_pairs, call->dy + gm_words(at, in_pairs.y), x,
+                           terms->center, terms->a, terms->b, terms->c, slope_of(call->act), dx);
+    if (is_curved(call->act)) kernels->activate_backward(call->act, length, x, dx, dx);
 }
 
 void gm_channel_blend(const gm_channels *channels, const float *dy, const float *x, const gm_channel_terms *terms,

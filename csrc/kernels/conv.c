@@ -34,11 +34,14 @@ static bool is_matrix(const gm_conv *g) {
 }
 
 static form form_of(const gm_conv *g) {
-    if (g->precision >= GM_BF16_PAIRS) return ANY;
+    if (g->precision >= GM_BF16_PAIRS || ((g->image_pairs || g->map_pairs) && g->precision != GM_BF16)) return ANY;
     if (is_matrix(g)) return MATRIX;
     if (g->precision == GM_BF16 || gm_kernels_parts(g->precision)) return BFLOAT;
     return gm_conv_winograd_pays(g) ? WINOGRAD : ANY;
 }
+
+bool gm_conv_takes_pairs(const gm_conv *g) { return g->precision == GM_BF16 && form_of(g) == BFLOAT; }
+bool gm_channels_pair(int64_t channels) { return channels % 2 == 0 && channels > GM_DOT_COLUMNS; }
 
 /* ---- As products of matrices ---- */
 

@@ -1,4 +1,5 @@
-/* 2-D convolution, its two gradients, and through them transposed convolution and dense layers. NHWC, float32.
+/* 2-D convolution, its two gradients, and through them transposed convolution and dense layers. NHWC, float32 but for arrays
+ * in pairs.
  *
  * One geometry ties an image (the large side) to a map (the small side):
  *     map[n, p, q, k] = sum over r, s, c of image[n, p*stride_h + r - pad_top, q*stride_w + s - pad_left, c] * w[r, s, c, k]
@@ -27,6 +28,9 @@ typedef struct gm_conv {
     int64_t stride_h, stride_w;
     int64_t pad_top, pad_left; /* zeros before the first row and column; those behind follow from P, Q */
     gm_precision precision;    /* of x, w and dy; results and sums are float32 */
+    /* The array of the image, x or dx, or of the map, y or dy, is in pairs (bfloat.h), and so is the gate of what is stored
+     * there, whose epilogue has no other activations than GM_LEAKY_RELU. */
+    bool image_pairs, map_pairs;
 } gm_conv;
 
 /* A dense layer, C values to K, as such a geometry. */
@@ -44,6 +48,10 @@ typedef struct gm_epilogue {
 
 /* Multiplications of one sample in any of the three calls: of taps that lie inside the image, not on padding. */
 int64_t gm_conv_products(const gm_conv *g);
+
+/* Whether its arrays may be in pairs, those of so many channels. */
+bool gm_conv_takes_pairs(const gm_conv *g);
+bool gm_channels_pair(int64_t channels);
 
 /* Floats of workspace that any of the three calls on this geometry needs for batches of N, or fewer. */
 int64_t gm_conv_workspace(const gm_conv *g, int64_t N);

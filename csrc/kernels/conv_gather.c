@@ -41,10 +41,10 @@ typedef struct gather {
     const gm_kernels *kernels;
     gm_tile_sizes tile;
     int64_t N, in_channels, out_channels, panels;
-    int64_t in_row, in_image, out_row, out_image; /* strides in floats */
+    int64_t in_row, in_image, out_row, out_image; /* strides in values */
     int64_t kernel_columns, w_tap, w_in, w_out;   /* weight at (r*kernel_columns + s)*w_tap + in*w_in + out*w_out */
     int64_t parts, x_plane, w_plane;              /* of the operands; how far apart these are */
-    bool dot; /* few output channels, no blocks, one part: weights packed as (out, depth) */
+    bool dot;                                     /* few output channels, one part: weights packed as (out, depth) */
     int64_t row_phases, column_phases;
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
     int64_t panel_parts;
@@ -52,6 +52,7 @@ typedef struct gather {
     bool adjoint;
     const float *x, *w;
     float *y, *packed;
+    bool y_pairs; /* y and the gate are arrays in pairs */
     gm_epilogue epilogue;
     float slope;        /* the activation as the tile applies it; 1: not at all */
     bool gates_in_tile; /* so the gate too */
@@ -174,9 +175,9 @@ static int64_t most_rows(const gather *op) {
     return op->dot ? tile->dot_rows : gm_tile_rows(tile, panel_at(op, 0).columns);
 }
 
-/* `rows` outputs in steps of a_stride and out_stride, in tiles. */
+/* `rows` outputs from value `out` of y on, in steps of a_stride and out_stride, in tiles. */
 static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t runs, const gm_run *run, int64_t rows,
-                     const float *a, int64_t a_stride, float *out, int64_t out_stride) {
+                     const float *a, int64_t a_stride, int64_t out, int64_t out_stride) {
     const gm_tile_sizes *tile = &op->tile;
     int64_t most = op->dot ? tile->dot_rows : gm_tile_rows(tile, panel.columns), tiles = ceil_div(rows, most);
     float bias[WIDEST] = {0}; /* the last panel's bias, whole */
@@ -188,12 +189,14 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
     const float *packed = ph->packed + panel.first * ph->depth;
     gm_low_parts low = {0};
     if (op->parts > 1) low = (gm_low_parts){op->x_plane, ph->depth / op->parts * panel.width};
-    gm_tile_end end = {.bias = at_bias, .slope = op->slope, .gate_slope = op->epilogue.gate_act.slope};
+    gm_tile_end end = {
+        .bias = at_bias, .slope = op->slope, .gate_slope = op->epilogue.gate_act.slope, .pairs = op->y_pairs};
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = rows * t / tiles, m = rows * (t + 1) / tiles - first; /* even tiles: no thin last one */
         const float *left = a + first * a_stride;
-        float *to = out + panel.first + first * out_stride;
-        if (op->gates_in_tile) end.gate = op->epilogue.gate + (to - op->y);
+        int64_t at = gm_words(out + panel.first + first * out_stride, op->y_pairs);
+        float *to = op->y + at;
+        if (op->gates_in_tile) end.gate = op->epilogue.gate + at;
         if (op->dot)
             op->kernels->dot_tile(m, panel.columns, runs, run, left, a_stride, packed, ph->depth, at_bias, op->slope,
                                   to, out_stride);
@@ -220,10 +223,10 @@ static void gather_row(const gather *op, const phase *ph, int64_t i, const block
     const axis *columns = &ph->columns;
     int64_t images = of->n1 - of->n0;
     const float *x = op->x + of->n0 * op->in_image;
-    float *out_row = op->y + of->n0 * op->out_image + (ph->rows.start + i * ph->rows.out_step) * op->out_row;
+    int64_t out_row = of->n0 * op->out_image + (ph->rows.start + i * ph->rows.out_step) * op->out_row;
     for (int64_t j = 0, next; j < columns->count; j = next) {
         int64_t count = list_runs(op, ph, i, j, runs);
-        float *out = out_row + (columns->start + j * columns->out_step) * op->out_channels;
+        int64_t out = out_row + (columns->start + j * columns->out_step) * op->out_channels;
         next = same_taps_until(columns, j);
         if (!along_row(op, next - j, images)) {
             for (int64_t panel = of->panel0; panel < of->panel1; panel++)
@@ -285,9 +288,11 @@ static void run_gather(gather *op, const gm_epilogue *epilogue) {
     op->x_plane = op->N * op->in_image;
     op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
     op->tile = tile_for(op);
-    op->dot = op->out_channels <= GM_DOT_COLUMNS && !op->tile.blocks;
+    op->dot = op->out_channels <= GM_DOT_COLUMNS && op->parts == 1;
     op->panels = gm_panel_count(&op->tile, op->out_channels);
+    op->y_pairs = op->adjoint ? op->g->image_pairs : op->g->map_pairs;
     if (epilogue) op->epilogue = *epilogue;
+    if (op->epilogue.gate_act.kind == GM_LINEAR) op->epilogue.gate = NULL; /* whose derivative is 1 */
     const gm_epilogue *e = &op->epilogue;
     op->slope = e->act.kind == GM_LEAKY_RELU ? e->act.slope : 1.0f;
     op->gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !is_curved(e->act) && !op->dot;

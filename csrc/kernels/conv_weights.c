@@ -9,6 +9,8 @@
  * the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is read
  * once; on small maps, where the weights are the larger side, the weights are shared out instead.
  *
+ * An image in pairs is read as it is, where the map has few channels; elsewhere conv_bf16.c makes floats or pairs of it.
+ *
  * Where tiles multiply blocks, the pairs of images come turned, as conv_bf16.c makes them: x (H, W, C, parts, pairs) and dy
  * (P, Q, parts, pairs, K). The pairs of a place are then a row of a sweep, and it is rows of the map that are taken in chunks
  * and split. */
@@ -117,11 +119,13 @@ static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const 
                           .x_m = 1,
                           .y_n = sweep->x_n,
                           .y_i = sweep->x_i,
-                          .y_j = sweep->x_j};
+                          .y_j = sweep->x_j,
+                          .y_pairs = op->g->image_pairs};
         int64_t stride = weight_count(op->g) / K;
         for (int64_t t = 0; t < gm_panel_count(tile, run); t++) {
             gm_panel panel = gm_panel_at(tile, run, t);
-            op->kernels->outer_tile(columns, panel.columns, &other, dy, x + panel.first, out + panel.first, stride);
+            const float *at = x + gm_words(panel.first, other.y_pairs);
+            op->kernels->outer_tile(columns, panel.columns, &other, dy, at, out + panel.first, stride);
         }
         return;
     }
@@ -174,7 +178,7 @@ static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k
     gm_sweep sweep = sweep_of(op, at);
     int64_t x_row = at->p0 * g->stride_h - g->pad_top + at->r, x_column = at->q0 * g->stride_w - g->pad_left;
     int64_t x_value = (x_row * g->W + x_column) * g->C + k0, y_place = at->p0 * g->Q + at->q0, first = at->n0;
-    const float *x = op->x + x_value * sweep.x_m + first * g->H * g->W * g->C;
+    const float *x = op->x + gm_words(x_value * sweep.x_m + first * g->H * g->W * g->C, g->image_pairs);
     const float *dy = op->dy + (op->turned ? y_place * op->row : y_place + first * g->P * g->Q) * g->K + panel.first;
     int64_t value = at->r * g->S * g->C + k0;
     sweep_block(op, &sweep, x, dy, op->swapped ? out + value : out + value * g->K + panel.first, k1 - k0,
@@ -207,6 +211,12 @@ static void accumulate_row(const weight_gradient *op, int64_t r, int64_t begin, 
     }
 }
 
+/* Where a part of a run begins: at a whole pair, if there are any. */
+static int64_t run_at(const weight_gradient *op, int64_t part) {
+    int64_t at = op->g->S * op->g->C * part / op->run_parts;
+    return op->g->image_pairs ? at / 2 * 2 : at;
+}
+
 static void weight_task(void *context, int64_t index) {
     const weight_gradient *op = context;
     const gm_conv *g = op->g;
@@ -214,7 +224,7 @@ static void weight_task(void *context, int64_t index) {
     int64_t row_part = index / op->column_parts / op->run_parts % op->row_parts;
     int64_t split = index / op->column_parts / op->run_parts / op->row_parts;
     int64_t r0 = g->R * row_part / op->row_parts, r1 = g->R * (row_part + 1) / op->row_parts;
-    int64_t run = g->S * g->C, k0 = run * run_part / op->run_parts, k1 = run * (run_part + 1) / op->run_parts;
+    int64_t k0 = run_at(op, run_part), k1 = run_at(op, run_part + 1);
     int64_t panels = gm_panel_count(&op->kernels->tile, g->K);
     int64_t c0 = panels * column_part / op->column_parts, c1 = panels * (column_part + 1) / op->column_parts;
     int64_t first = slices(op) * split / op->splits, last = slices(op) * (split + 1) / op->splits;

@@ -4,10 +4,11 @@
  * element does not depend on where the element stands, so results do not depend on the cutting.
  *
  * Channel kernels see a (rows, C) array as rows of W = C * k floats: element i belongs to column i % W, and the last
- * row may be short. A NaN in is a NaN out: the check for divergence relies on it. */
+ * row may be short; they take arrays in pairs (bfloat.h), of an even W, as well. A NaN in is a NaN out: the check for divergence relies on it. */
 #ifndef GM_KERNELS_ELEMENTWISE_H
 #define GM_KERNELS_ELEMENTWISE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/random.h"
@@ -18,6 +19,11 @@ typedef struct gm_update {
     float learning_rate, beta1, beta2, rho, momentum, epsilon;
     float correction1, correction2;
 } gm_update;
+
+/* Which arrays of a channel kernel are in pairs: x and dx, y and dy. */
+typedef struct gm_in_pairs {
+    bool x, y;
+} gm_in_pairs;
 
 /* Elements of a draw of the dropout kernel: a whole piece of an array starts at a multiple of it. */
 enum { GM_DROPOUT_GROUP = 256 };
@@ -46,19 +52,21 @@ enum { GM_DROPOUT_GROUP = 256 };
     /* out[row * stride + k] = 1 for k = label, 0 for the other k < classes. */                                          \
     X(void, load_one_hot, (int64_t rows, int64_t classes, int64_t stride, int64_t label, float *out))                    \
     /* sum (W) = sums of the columns. */                                                                                 \
-    X(void, channel_sums, (int64_t n, int64_t W, const float *x, double *sum))                                           \
+    X(void, channel_sums, (int64_t n, int64_t W, bool x_in_pairs, const float *x, double *sum))                          \
     /* sum, squares (W) = sums of x and of x^2. */                                                                       \
-    X(void, channel_moments, (int64_t n, int64_t W, const float *x, double *sum, double *squares))                       \
+    X(void, channel_moments, (int64_t n, int64_t W, bool x_in_pairs, const float *x, double *sum, double *squares))      \
     /* sum, products (W) = sums of dy and of dy * (x - center). */                                                       \
     X(void, channel_products,                                                                                            \
-      (int64_t n, int64_t W, const float *dy, const float *x, const float *center, double *sum, double *products))       \
-    /* y = (x - center) * scale + shift; center, scale, shift (W). */                                                    \
+      (int64_t n, int64_t W, gm_in_pairs in_pairs, const float *dy, const float *x, const float *center, double *sum,    \
+       double *products))                                                                                                \
+    /* y = leaky((x - center) * scale + shift) with this slope below zero; center, scale, shift (W). */                  \
     X(void, channel_affine,                                                                                              \
-      (int64_t n, int64_t W, const float *x, const float *center, const float *scale, const float *shift, float *y))     \
-    /* dx = a * dy + b * (x - center) + c; center, a, b, c (W). */                                                       \
+      (int64_t n, int64_t W, gm_in_pairs in_pairs, const float *x, const float *center, const float *scale,              \
+       const float *shift, float slope, float *y))                                                                       \
+    /* dx = (a * dy + b * (x - center) + c) * (x > 0 ? 1 : slope); center, a, b, c (W); dx may be dy. */                 \
     X(void, channel_blend,                                                                                               \
-      (int64_t n, int64_t W, const float *dy, const float *x, const float *center, const float *a, const float *b,       \
-       const float *c, float *dx))                                                                                       \
+      (int64_t n, int64_t W, gm_in_pairs in_pairs, const float *dy, const float *x, const float *center,                 \
+       const float *a, const float *b, const float *c, float slope, float *dx))                                          \
     /* keep[i] = (random word i >= threshold); y[i] = x[i] * (keep[i] ? scale : 0). Group g of GM_DROPOUT_GROUP        \
      * elements uses the quarter as many Philox blocks from random->offset + g * GM_DROPOUT_GROUP / 4 on. */ \
     X(void, dropout,                                                                                                     \

@@ -215,67 +215,7 @@ static void load_one_hot(int64_t rows, int64_t classes, int64_t stride, int64_t 
         for (int64_t k = 0; k < classes; k++) out[k] = k == label ? 1.0f : 0.0f;
 }
 
-/* ---- Channels ---- */
-
-/* Sums run in double: the square of a float is exact there, so variances by sums of squares lose nothing that
- * matters even where the mean is thousands of standard deviations. */
-static void channel_sums(int64_t n, int64_t W, const float *restrict x, double *restrict sum) {
-    for (int64_t w = 0; w < W; w++) sum[w] = 0;
-    for (int64_t row = 0; row < n; row += W, x += W) {
-        int64_t width = n - row < W ? n - row : W;
-        for (int64_t w = 0; w < width; w++) sum[w] += (double)x[w];
-    }
-}
-
-static void channel_moments(int64_t n, int64_t W, const float *restrict x, double *restrict sum,
-                            double *restrict squares) {
-    for (int64_t w = 0; w < W; w++) sum[w] = squares[w] = 0;
-    for (int64_t row = 0; row < n; row += W, x += W) {
-        int64_t width = n - row < W ? n - row : W;
-        for (int64_t w = 0; w < width; w++) {
-            double value = (double)x[w];
-            sum[w] += value;
-            squares[w] += value * value;
-        }
-    }
-}
-
-static void channel_products(int64_t n, int64_t W, const float *restrict dy, const float *restrict x,
-                             const float *restrict center, double *restrict sum, double *restrict products) {
-    for (int64_t w = 0; w < W; w++) sum[w] = products[w] = 0;
-    for (int64_t row = 0; row < n; row += W, x += W, dy += W) {
-        int64_t width = n - row < W ? n - row : W;
-        for (int64_t w = 0; w < width; w++) {
-            sum[w] += (double)dy[w];
-            products[w] += (double)dy[w] * ((double)x[w] - (double)center[w]);
-        }
-    }
-}
-
-static void channel_affine(int64_t n, int64_t W, const float *x, const float *center, const float *scale,
-                           const float *shift, float *y) {
-    for (int64_t row = 0; row < n; row += W) {
-        int64_t width = n - row < W ? n - row : W;
-        for (int64_t w = 0; w < width; w += VL) {
-            int64_t left = width - w;
-            vf d = v_sub(v_take(x + row + w, left), v_take(center + w, left));
-            v_put(y + row + w, v_fma(d, v_take(scale + w, left), v_take(shift + w, left)), left);
-        }
-    }
-}
-
-static void channel_blend(int64_t n, int64_t W, const float *dy, const float *x, const float *center, const float *a,
-                          const float *b, const float *c, float *dx) {
-    for (int64_t row = 0; row < n; row += W) {
-        int64_t width = n - row < W ? n - row : W;
-        for (int64_t w = 0; w < width; w += VL) {
-            int64_t left = width - w;
-            vf d = v_sub(v_take(x + row + w, left), v_take(center + w, left));
-            vf sum = v_fma(d, v_take(b + w, left), v_take(c + w, left));
-            v_put(dx + row + w, v_fma(v_take(dy + row + w, left), v_take(a + w, left), sum), left);
-        }
-    }
-}
+#include "kernels/channels_body.h"
 
 /* ---- Dropout ---- */
 

@@ -10,14 +10,16 @@
 #if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 11)
 #include <immintrin.h>
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
-                             apply_to = function)
+#pragma clang attribute push(                                                                                          \
+    __attribute__((target("amx-tile,amx-bf16,avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))),               \
+    apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#pragma GCC target("amx-tile,amx-bf16,avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #endif
 
 #include "kernels/simd_avx512.h"
+#include "kernels/simd_avx512_bf16.h"
 
 /* The layout that LDTILECFG reads. */
 typedef struct unit_shape {
@@ -60,6 +62,8 @@ GM_INLINE void unit_end(void) {
     if (unit_rows) _tile_release();
     unit_rows = 0;
 }
+
+#define v_store_bf16 v_store_bf16_by_instruction
 
 #include "kernels/amx_body.h"
 

@@ -13,6 +13,8 @@
  *   v_round(x)                 to the nearest integer, as a float
  *   v_pow2(x)                  2^x for integral x in [-126, 127]
  *   v_sum(v) v_peak(v)         sum in a fixed order; largest element
+ *   v_load_bf16(p, n)          the first n (1..VL) values at p, bfloat16 each, zeros behind; reads nothing past them
+ *   v_store_bf16(p, v, n)      rounded, as bfloat.h says; writes nothing past them
  *
  * The list of kernels itself is in table.h. */
 #ifndef GM_KERNELS_SIMD_H

@@ -40,3 +40,5 @@ GM_INLINE float v_peak(vf v) {
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+
+#include "kernels/simd_bf16.h"

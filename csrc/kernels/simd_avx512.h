@@ -27,3 +27,18 @@ GM_INLINE vf v_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEARES
 GM_INLINE vf v_pow2(vf x) { return _mm512_scalef_ps(_mm512_set1_ps(1.0f), x); }
 GM_INLINE float v_sum(vf v) { return _mm512_reduce_add_ps(v); }
 GM_INLINE float v_peak(vf v) { return _mm512_reduce_max_ps(v); }
+
+GM_INLINE vf v_load_bf16(const void *p, int64_t n) {
+    __m256i halves = _mm256_maskz_loadu_epi16(n >= VL ? 0xFFFF : v_mask(n), p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+GM_INLINE void v_store_halves(void *p, __m256i halves, int64_t n) {
+    _mm256_mask_storeu_epi16(p, n >= VL ? 0xFFFF : v_mask(n), halves);
+}
+GM_INLINE void v_store_bf16(void *p, vf v, int64_t n) {
+    __m512i bits = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    __m512i rounded = _mm512_mask_or_epi32(nearest, nan, bits, _mm512_set1_epi32(0x400000));
+    v_store_halves(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)), n);
+}

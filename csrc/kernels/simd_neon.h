@@ -45,3 +45,5 @@ GM_INLINE float v_sum(vf v) {
     return vget_lane_f32(s, 0) + vget_lane_f32(s, 1);
 }
 GM_INLINE float v_peak(vf v) { return vmaxvq_f32(v); }
+
+#include "kernels/simd_bf16.h"

@@ -48,3 +48,5 @@ GM_INLINE vf v_round(vf x) {
 GM_INLINE vf v_pow2(vf x) { return (vf)((__builtin_convertvector(x, vi) + 127) << 23); }
 GM_INLINE float v_sum(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 GM_INLINE float v_peak(vf v) { return fmaxf(fmaxf(v[0], v[2]), fmaxf(v[1], v[3])); }
+
+#include "kernels/simd_bf16.h"

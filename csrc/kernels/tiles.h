@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/bfloat.h"
+
 enum { GM_DOT_COLUMNS = 4 };
 
 typedef struct gm_tile_sizes {
@@ -61,6 +63,8 @@ typedef struct gm_sweep {
     int64_t y_n, y_i, y_j;
     int64_t x_m;
     gm_low_parts low;
+    bool
+        y_pairs; /* y is an array in pairs, of even strides in values: of outer_tiles of floats, up to GM_DOT_COLUMNS rows */
     bool fresh; /* the sums are written, not added, to what may be anything */
 } gm_sweep;
 
@@ -71,6 +75,7 @@ typedef struct gm_tile_end {
     float slope;
     const float *gate; /* as far apart as the rows of `out` */
     float gate_slope;
+    bool pairs; /* `out` and the gate are arrays in pairs: out_stride is in values */
 } gm_tile_end;
 
 #define GM_TILE_KERNELS(X)                                                                                               \

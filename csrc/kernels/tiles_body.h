@@ -6,6 +6,7 @@
  * depend on its neighbours. */
 
 #include "kernels/leaky_body.h"
+#include "kernels/tile_end_body.h"
 
 enum { PANEL = TILE_VECTORS * VL, WIDE_ROWS = TILE_ROWS / 2, DOT_ROWS = TILE_ROWS / 2 };
 
@@ -28,8 +29,9 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) {
             sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
-            if (gate) __builtin_prefetch(gate + m * out_stride + v * VL);
-            __builtin_prefetch(out + m * out_stride + v * VL, 1);
+            int64_t at = gm_words(m * out_stride + v * VL, end->pairs);
+            if (gate) __builtin_prefetch(gate + at);
+            __builtin_prefetch(out + at, 1);
         }
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *at = a + run->a, *b = panel + run->b * V * VL;
@@ -41,6 +43,13 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
                 for (int v = 0; v < V; v++) sum[m][v] = v_fma(left, right[v], sum[m][v]);
             }
         }
+    }
+    if (end->pairs) {
+        float sums[TILE_ROWS * TILE_VECTORS * VL];
+        for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++) v_store(sums + (m * V + v) * VL, sum[m][v]);
+        end_in_pairs(M, columns, sums, V * VL, NULL, end, out, out_stride);
+        return;
     }
     vf negative = v_set1(end->slope), closed = v_set1(end->gate_slope);
     for (int m = 0; m < M; m++, out += out_stride) {
@@ -124,19 +133,31 @@ static void dot_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *
 #undef DOT_CASE
 }
 
-/* M values of x times V vectors of y, summed over all places of the sweep; `part` floats in the last vector, VL: full. */
-GM_INLINE void outer_template(const int M, const int V, int64_t part, const gm_sweep *sweep, const float *x,
-                              const float *y, float *out, int64_t out_stride) {
+/* The next V vectors of y, `part` floats in the last one, VL: full. */
+GM_INLINE void load_row(const int V, const bool pairs, int64_t part, const float *y, vf row[TILE_VECTORS]) {
+    for (int v = 0; v < V; v++) {
+        int64_t n = v < V - 1 ? VL : part;
+        if (pairs)
+            row[v] = v_load_bf16(gm_value_of(y, v * VL), n);
+        else
+            row[v] = n == VL ? v_load(y + v * VL) : v_load_n(y + v * VL, n);
+    }
+}
+
+/* M values of x times V vectors of y, summed over all places of the sweep. */
+GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_t part, const gm_sweep *sweep,
+                              const float *x, const float *y, float *out, int64_t out_stride) {
     vf sum[TILE_ROWS][TILE_VECTORS];
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = v_zero();
+    const int64_t step = gm_words(sweep->y_j, pairs);
     for (int64_t n = 0; n < sweep->N; n++)
         for (int64_t i = 0; i < sweep->I; i++) {
-            const float *left = x + n * sweep->x_n + i * sweep->x_i, *right = y + n * sweep->y_n + i * sweep->y_i;
-            for (int64_t j = 0; j < sweep->J; j++, left += sweep->x_j, right += sweep->y_j) {
+            const float *left = x + n * sweep->x_n + i * sweep->x_i;
+            const float *right = y + gm_words(n * sweep->y_n + i * sweep->y_i, pairs);
+            for (int64_t j = 0; j < sweep->J; j++, left += sweep->x_j, right += step) {
                 vf row[TILE_VECTORS];
-                for (int v = 0; v < V - 1; v++) row[v] = v_load(right + v * VL);
-                row[V - 1] = part == VL ? v_load(right + (V - 1) * VL) : v_load_n(right + (V - 1) * VL, part);
+                load_row(V, pairs, part, right, row);
                 for (int m = 0; m < M; m++) {
                     vf value = v_set1(left[m]);
                     for (int v = 0; v < V; v++) sum[m][v] = v_fma(value, row[v], sum[m][v]);
@@ -155,11 +176,17 @@ GM_INLINE void outer_template(const int M, const int V, int64_t part, const gm_s
 static void outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,
                        int64_t out_stride) {
     int64_t vectors = VECTORS_OF(columns), part = columns - (vectors - 1) * VL;
-#define OUTER(M, V)                                                                                                    \
+#define EACH_END(M, V, pairs)                                                                                          \
     if (part == VL)                                                                                                    \
-        outer_template(M, V, VL, sweep, x, y, out, out_stride);                                                        \
+        outer_template(M, V, pairs, VL, sweep, x, y, out, out_stride);                                                 \
     else                                                                                                               \
-        outer_template(M, V, part, sweep, x, y, out, out_stride);
+        outer_template(M, V, pairs, part, sweep, x, y, out, out_stride);
+#define OUTER(M, V)                                                                                                    \
+    if ((M) <= GM_DOT_COLUMNS && sweep->y_pairs) {                                                                     \
+        EACH_END(FIT(M, GM_DOT_COLUMNS), V, true)                                                                      \
+    } else {                                                                                                           \
+        EACH_END(M, V, false)                                                                                          \
+    }
 #define NARROW(M, V)                                                                                                   \
     case CASE_OF(M, V):                                                                                                \
         OUTER(FIT(M, TILE_ROWS), V)                                                                                    \
@@ -170,6 +197,7 @@ static void outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, con
 #undef WIDE
 #undef NARROW
 #undef OUTER
+#undef EACH_END
 }
 
 static void tiles_end(void) {}

@@ -40,7 +40,9 @@ static scratch scratch_in(float *memory, const gm_channels *channels) {
 static int64_t channel_count(const gm_layer *layer) { return layer->in.dim[layer->in.rank - 1]; }
 
 static gm_channels channels_of(const gm_layer *layer, int64_t N) {
-    return gm_channels_of(N * (layer->in_size / channel_count(layer)), channel_count(layer));
+    gm_channels channels = gm_channels_of(N * (layer->in_size / channel_count(layer)), channel_count(layer));
+    channels.in_pairs = (gm_in_pairs){layer->x_pairs, layer->y_pairs};
+    return channels;
 }
 
 static gm_status resolve(gm_layer *layer, gm_error *error) {
@@ -153,13 +155,17 @@ static void commit(gm_layer *layer, const gm_pass *pass) {
     }
 }
 
+static bool takes_pairs(const gm_layer *layer) { return layer->config.precision == GM_BF16; }
+
 const gm_layer_ops gm_batch_norm_ops = {
     .name = "BatchNorm",
     .resolve = resolve,
     .saved = saved,
     .workspace = workspace,
+    .takes_pairs = takes_pairs,
     .forward = forward,
     .backward = backward,
     .commit = commit,
     .applies_act = true,
+    .in_place = true,
 };

@@ -21,6 +21,7 @@ const gm_layer_ops gm_conv2d_ops = {
     .saved = gm_product_saved,
     .workspace = gm_product_workspace,
     .products = gm_product_products,
+    .takes_pairs = gm_product_takes_pairs,
     .forward = gm_product_forward,
     .backward = gm_product_backward,
     .tangent = gm_product_tangent,

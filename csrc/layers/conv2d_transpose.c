@@ -53,13 +53,14 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 
 static void forward(gm_layer *layer, const gm_pass *pass) {
     gm_epilogue epilogue = gm_product_forward_epilogue(layer, pass);
-    gm_conv_backward_data(&layer->conv, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue,
-                          pass->workspace);
+    gm_conv g = gm_product_geometry(layer);
+    gm_conv_backward_data(&g, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue, pass->workspace);
 }
 
 static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
     gm_product_gradient to = gm_product_gradient_begin(layer, pass);
-    gm_conv_backward_weights(&layer->conv, pass->N, pass->dy, pass->x, to.add, to.gradient, pass->workspace);
+    gm_conv g = gm_product_geometry(layer);
+    gm_conv_backward_weights(&g, pass->N, pass->dy, pass->x, to.add, to.gradient, pass->workspace);
     gm_product_gradient_end(layer, pass);
 }
 
@@ -70,8 +71,8 @@ static void backward(gm_layer *layer, const gm_pass *pass) {
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);
-    gm_conv_forward(&layer->conv, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue,
-                    pass->workspace);
+    gm_conv g = gm_product_geometry(layer);
+    gm_conv_forward(&g, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue, pass->workspace);
 }
 
 static void tangent(gm_layer *layer, const gm_pass *pass) {
@@ -86,6 +87,7 @@ const gm_layer_ops gm_conv2d_transpose_ops = {
     .saved = gm_product_saved,
     .workspace = gm_product_workspace,
     .products = gm_product_products,
+    .takes_pairs = gm_product_takes_pairs,
     .forward = forward,
     .backward = backward,
     .tangent = tangent,

@@ -34,17 +34,18 @@ typedef struct gm_layer {
     gm_conv conv;              /* geometry, of Dense and the convolutions */
     int parameter_count;
     gm_parameter parameter[GM_MAX_LAYER_PARAMETERS];
-    uint64_t index; /* place in its network: names the random stream */
+    uint64_t index;        /* place in its network: names the random stream */
+    bool x_pairs, y_pairs; /* its input and that one's gradient, its output and that one's, are in pairs (bfloat.h) */
 } gm_layer;
 
-/* What one call on one batch sees. N samples; every array is (N, ...). */
+/* What one call on one batch sees. N samples; every array is (N, ...), and x, dx and the gate, or y and dy, may be in pairs. */
 typedef struct gm_pass {
     int64_t N;
     bool training;
     const float *x;   /* (N, in): the same in forward and backward */
     float *y;         /* (N, out): output; in backward still holds it (unless act was fused: then it is act's output) */
     float *dy;        /* (N, out): backward only, may be overwritten */
-    float *dx;        /* (N, in): backward only, NULL when nobody wants it; overwritten, not added to */
+    float *dx;        /* (N, in): backward only, NULL when nobody wants it; overwritten, not added to; see in_place */
     float *saved;     /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
     float *workspace; /* scratch within one call, shared by all layers */
     gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
@@ -73,6 +74,8 @@ struct gm_layer_ops {
      * gate, of an activation its own output). Without biases. Adds to the gradients of the parameters what the pair
      * (x, dy) gives, dy (N, out) being the last backward's signal at the output. NULL: the layer is none of these. */
     void (*tangent)(gm_layer *layer, const gm_pass *pass);
+    /* Whether x and y may be in pairs, with GM_LEAKY_RELU as the one act and gate; NULL: no. */
+    bool (*takes_pairs)(const gm_layer *layer);
     /* Takes over what a training forward left in `saved` for good (moving statistics); NULL: nothing. */
     void (*commit)(gm_layer *layer, const gm_pass *pass);
     /* The activation, of activation layers: lets the layer before apply it. NULL for others. */
@@ -80,6 +83,7 @@ struct gm_layer_ops {
     bool is_view;        /* output is the input in another shape: Flatten, Reshape; has no passes */
     bool sets_gradients; /* honours pass->sets_gradients: saves large kernels a pass over memory; others get zeros */
     bool applies_act;    /* honours pass->act in forward and pass->gate in backward */
+    bool in_place;       /* dx may be dy, where both are stored alike */
 };
 
 /* How messages begin: "layer 3 (Conv2D): ". */

@@ -27,10 +27,23 @@ static int64_t output_channels(const gm_layer *layer) { return layer->out.dim[la
 
 static int64_t output_rows(const gm_layer *layer, int64_t N) { return N * (layer->out_size / output_channels(layer)); }
 
+/* With the input on the map's side. */
+static bool is_transposed(const gm_layer *layer) { return layer->ops == &gm_conv2d_transpose_ops; }
+
+gm_conv gm_product_geometry(const gm_layer *layer) {
+    gm_conv g = layer->conv;
+    g.image_pairs = is_transposed(layer) ? layer->y_pairs : layer->x_pairs;
+    g.map_pairs = is_transposed(layer) ? layer->x_pairs : layer->y_pairs;
+    return g;
+}
+
+bool gm_product_takes_pairs(const gm_layer *layer) { return gm_conv_takes_pairs(&layer->conv); }
+
 int64_t gm_product_products(const gm_layer *layer) { return gm_conv_products(&layer->conv); }
 
 int64_t gm_product_workspace(const gm_layer *layer, int64_t N) {
-    int64_t product = gm_conv_workspace(&layer->conv, N);
+    gm_conv g = gm_product_geometry(layer);
+    int64_t product = gm_conv_workspace(&g, N);
     int64_t sums = gm_channels_workspace(output_rows(layer, N), output_channels(layer));
     return product > sums ? product : sums;
 }
@@ -47,8 +60,7 @@ enum { FLOATS_A_DOUBLE = sizeof(double) / sizeof(float) };
 
 static normalised normalised_in(const gm_layer *layer, float *memory) {
     const gm_parameter *kernel = &layer->parameter[KERNEL];
-    bool transposed = layer->ops == &gm_conv2d_transpose_ops; /* its last axis is the input's */
-    int64_t O = output_channels(layer), B = transposed ? kernel->shape.dim[kernel->shape.rank - 1] : 1;
+    int64_t O = output_channels(layer), B = is_transposed(layer) ? kernel->shape.dim[kernel->shape.rank - 1] : 1;
     int64_t A = kernel->count / (O * B), doubles = O + A * B + 1;
     double *u = (double *)(void *)memory;
     float *rest = memory + doubles * FLOATS_A_DOUBLE;
@@ -111,18 +123,20 @@ void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass) {
     if (!layer->config.use_bias) return;
     if (pass->sets_gradients) clear(&layer->parameter[BIAS]);
     gm_channels channels = gm_channels_of(output_rows(layer, pass->N), output_channels(layer));
+    channels.in_pairs.y = layer->y_pairs;
     gm_add_channel_sums(&channels, pass->dy, layer->parameter[BIAS].gradient, pass->workspace);
 }
 
 void gm_product_forward(gm_layer *layer, const gm_pass *pass) {
     gm_epilogue epilogue = gm_product_forward_epilogue(layer, pass);
-    gm_conv_forward(&layer->conv, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue,
-                    pass->workspace);
+    gm_conv g = gm_product_geometry(layer);
+    gm_conv_forward(&g, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue, pass->workspace);
 }
 
 static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
     gm_product_gradient to = gm_product_gradient_begin(layer, pass);
-    gm_conv_backward_weights(&layer->conv, pass->N, pass->x, pass->dy, to.add, to.gradient, pass->workspace);
+    gm_conv g = gm_product_geometry(layer);
+    gm_conv_backward_weights(&g, pass->N, pass->x, pass->dy, to.add, to.gradient, pass->workspace);
     gm_product_gradient_end(layer, pass);
 }
 
@@ -133,7 +147,8 @@ void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);
-    gm_conv_backward_data(&layer->conv, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue,
+    gm_conv g = gm_product_geometry(layer);
+    gm_conv_backward_data(&g, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue,
                           pass->workspace);
 }
 

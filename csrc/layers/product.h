@@ -11,6 +11,10 @@
  * fans are Keras's: the last axis but one and the last axis, times the window. */
 gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error);
 
+/* Its convolution, with the arrays as the network stores them. */
+gm_conv gm_product_geometry(const gm_layer *layer);
+bool gm_product_takes_pairs(const gm_layer *layer);
+
 /* Multiplications of a sample that meet no padding. */
 int64_t gm_product_products(const gm_layer *layer);
 

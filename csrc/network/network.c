@@ -3,10 +3,14 @@
  * Weights: one arena; trainable parameters first and without gaps, the others behind; gradients at the same offsets.
  *
  * Activations: for the largest batch, each layer has an output buffer and what it saves for backward; all share one
- * workspace; two gradient buffers are used in turn, unless the network keeps its backward signals (for a tangent pass,
- * which then uses the two): each layer's input gradient has a buffer of its own. Two kinds of layers have no buffer: views (Flatten, Reshape), and
- * an activation that the product before it, perhaps through views, applies in its epilogue. Backward, the activation's
- * derivative is applied by the layer after it while it stores its input gradient (a gate), or else in place. */
+ * workspace; two gradient buffers are used in turn, but by layers that work in place, unless the network keeps its backward
+ * signals (for a tangent pass, which then uses the two): each layer's input gradient has a buffer of its own. Two kinds of
+ * layers have no buffer: views (Flatten, Reshape), and an activation that the product before it, perhaps through views,
+ * applies in its epilogue. Backward, the activation's derivative is applied by the layer after it while it stores its input
+ * gradient (a gate), or else in place.
+ *
+ * In bf16 what one convolution or batch normalisation hands to the next, and the gradient it gets back, is stored in pairs
+ * (kernels/bfloat.h): half the memory to move, and for most products no rounding that they would not do themselves. */
 #include "network/network.h"
 
 #include <inttypes.h>
@@ -16,6 +20,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "kernels/arrays.h"
+#include "kernels/bfloat.h"
 #include "network/initialize.h"
 
 enum { NONE = -1, PREDICT_PIECE = 128 };
@@ -86,6 +91,40 @@ static void fuse(gm_network *network) {
             n->gate = b;
             before->gated = true;
         }
+    }
+}
+
+/* The layer that takes what layer `index` stores. */
+static int reader_of(const gm_network *network, int index) {
+    int i = index + 1;
+    while (i < network->count && (network->nodes[i].layer.ops->is_view || network->nodes[i].applied_by == index)) i++;
+    return i;
+}
+
+static gm_activation activation_of(const node *n) { return n->layer.ops->activation(&n->layer); }
+
+static int64_t channels_of(const gm_shape *shape) { return shape->rank ? shape->dim[shape->rank - 1] : 1; }
+
+static bool takes_pairs(const gm_layer *layer) { return layer->ops->takes_pairs && layer->ops->takes_pairs(layer); }
+
+/* Whether layer `writer` stores its output in pairs for layer `reader`. */
+static bool stores_pairs(const gm_network *network, int writer, int reader) {
+    if (network->keeps_signals || reader == network->count) return false;
+    const node *from = &network->nodes[writer], *to = &network->nodes[reader];
+    if (!takes_pairs(&from->layer) || !takes_pairs(&to->layer)) return false;
+    bool leaky = from->applied == NONE || activation_of(&network->nodes[from->applied]).kind == GM_LEAKY_RELU;
+    return leaky && gm_channels_pair(channels_of(&from->layer.out)) && gm_channels_pair(channels_of(&to->layer.in));
+}
+
+static void choose_storage(gm_network *network) {
+    for (int writer = 0; writer < network->count; writer++) {
+        if (network->nodes[writer].layer.ops->is_view || network->nodes[writer].applied_by != NONE) continue;
+        int reader = reader_of(network, writer);
+        bool pairs = stores_pairs(network, writer, reader);
+        network->nodes[writer].layer.y_pairs = pairs;
+        for (int i = writer + 1; i < reader; i++)
+            network->nodes[i].layer.x_pairs = network->nodes[i].layer.y_pairs = pairs;
+        if (reader < network->count) network->nodes[reader].layer.x_pairs = pairs;
     }
 }
 
@@ -161,10 +200,10 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
         const node *n = &network->nodes[i];
         const gm_layer_ops *ops = n->layer.ops;
         place at = {NULL, NULL, NULL};
-        GM_TRY(gm_size_multiply(N, n->layer.in_size, &floats, ops->name, error));
+        GM_TRY(gm_size_multiply(N, gm_words(n->layer.in_size, n->layer.x_pairs), &floats, ops->name, error));
         if (!ops->is_view) widest = larger(widest, floats);
         if (network->keeps_signals && !ops->is_view && !is_activation(n)) at.dx = gm_arena_floats(arena, floats);
-        GM_TRY(gm_size_multiply(N, n->layer.out_size, &floats, ops->name, error));
+        GM_TRY(gm_size_multiply(N, gm_words(n->layer.out_size, n->layer.y_pairs), &floats, ops->name, error));
         if (network->keeps_signals) widest = larger(widest, floats);
         if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
         if (ops->saved) {
@@ -217,6 +256,7 @@ gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_
         return status;
     }
     fuse(n);
+    choose_storage(n);
     *network = n;
     return GM_OK;
 }
@@ -235,8 +275,6 @@ static bool left_out(const gm_network *network, int i) {
     return (network->flags & GM_NO_LAST_ACT) && i == before_views(network, network->count) &&
            is_activation(&network->nodes[i]);
 }
-
-static gm_activation activation_of(const node *n) { return n->layer.ops->activation(&n->layer); }
 
 /* Dropout's blocks of one forward: a batch has at most 2^40 elements, so 2^38 blocks of four words. */
 static gm_random random_of(const gm_network *network, const gm_layer *layer) {
@@ -325,6 +363,13 @@ static void backward_layer(gm_network *network, int i, int64_t N, float *dy, flo
     note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + !frozen, start);
 }
 
+/* Where layer i's input gradient goes: `turn` is the buffer that does not hold dy. */
+static float *place_of_gradient(const gm_network *network, int i, float *dy, int turn) {
+    const gm_layer *layer = &network->nodes[i].layer;
+    if (network->keeps_signals) return network->plan.places[i].dx;
+    return layer->ops->in_place && layer->x_pairs == layer->y_pairs ? dy : network->plan.gradient[turn];
+}
+
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
     bool want_input = wants & GM_WANT_INPUT;
     int lowest = want_input ? 0 : network->first, turn = 0;
@@ -335,9 +380,9 @@ float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned w
             backward_activation(network, i, N, dy);
             continue;
         }
-        float *dx = network->keeps_signals ? network->plan.places[i].dx : network->plan.gradient[turn];
+        float *dx = place_of_gradient(network, i, dy, turn);
         if (!want_input && i == lowest) dx = NULL;
-        turn = 1 - turn;
+        if (dx == network->plan.gradient[turn]) turn = 1 - turn;
         backward_layer(network, i, N, dy, dx, wants);
         dy = dx;
     }
@@ -354,6 +399,7 @@ gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_e
                    GM_LAYER_ARGUMENTS(layer), purpose);
     }
     network->keeps_signals = true;
+    choose_storage(network);
     gm_arena_free(&network->plan.arena);
     network->plan = (plan){.capacity = 0};
     return GM_OK;

@@ -40,7 +40,7 @@ enum {
 };
 /* x (N, in) -> (N, out), valid until the next call. N <= capacity. x must stay for backward. */
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags);
-/* What the last forward gave layer `index`: (N, its input). Valid as long as that forward's output. */
+/* What the last forward gave layer `index`, as its x_pairs says: (N, its input). Valid as long as that forward's output. */
 const float *gm_network_layer_input(const gm_network *network, int index);
 
 enum {

@@ -94,6 +94,48 @@ static void try_bf16_pair_neighbours(void) {
     }
 }
 
+/* `n` random values that bfloat16 has, as floats, and in pairs. */
+static check_buffer rounded_normal(int64_t n, gm_random *random, check_buffer *in_pairs) {
+    const gm_kernels *plain = gm_kernels_of(GM_ISA_PORTABLE);
+    check_buffer x = check_normal(n, random);
+    *in_pairs = check_floats(n / 2);
+    plain->bf16_round(n, x.values, x.values);
+    plain->bf16_pair_neighbours(GM_BF16_ROUNDED, n, x.values, in_pairs->values);
+    return x;
+}
+
+static void try_bf16_floats(void) {
+    gm_random random = {.seed = 4, .stream = 1};
+    for (int64_t n = 2; n < 2 * MOST; n += 2) {
+        check_buffer in_pairs, x = rounded_normal(n, &random, &in_pairs), out = check_floats(n);
+        EACH_VARIANT(k) {
+            k->bf16_floats(n, in_pairs.values, out.values);
+            CHECK(memcmp(out.values, x.values, (size_t)n * sizeof(float)) == 0, "%s, %d", gm_isa_name((gm_isa)isa),
+                  (int)n);
+            check_guards(&out, gm_isa_name((gm_isa)isa));
+        }
+        check_free(&x), check_free(&in_pairs), check_free(&out);
+    }
+}
+
+static void try_bf16_pair_values(void) {
+    gm_random random = {.seed = 5, .stream = 1};
+    for (int64_t n = 2; n < 2 * MOST; n += 2) {
+        check_buffer x_pairs, y_pairs, out = check_floats(n);
+        check_buffer x = rounded_normal(n, &random, &x_pairs), y = rounded_normal(n, &random, &y_pairs);
+        EACH_VARIANT(k) {
+            const char *name = gm_isa_name((gm_isa)isa);
+            k->bf16_pair_values(n, x_pairs.values, y_pairs.values, out.values);
+            for (int64_t i = 0; i < n; i++) expect_pair(out.values[i], x.values[i], y.values[i], name);
+            k->bf16_pair_values(n, x_pairs.values, NULL, out.values);
+            for (int64_t i = 0; i < n; i++) expect_pair(out.values[i], x.values[i], 0, name);
+            check_guards(&out, name);
+        }
+        check_buffer *all[] = {&x, &y, &x_pairs, &y_pairs, &out};
+        for (int i = 0; i < 5; i++) check_free(all[i]);
+    }
+}
+
 /* Both parts of every upper half and of lower ones about the middle and at the ends, by either kernel. */
 TEST(high_and_low_parts) {
     static const uint32_t lower[] = {0, 1, 0x1234, 0x7FFF, 0x8000, 0x8001, 0xFEDC, 0xFFFF};

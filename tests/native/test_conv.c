@@ -1,5 +1,5 @@
 /* The three products of a convolution against the sums that define them, in float64, over random geometries, of operands
- * as they are and rounded to bfloat16. */
+ * as they are and rounded to bfloat16, in arrays of floats and in pairs. */
 #include "kernels/conv.h"
 
 #include <float.h>
@@ -115,12 +115,13 @@ static double act_slope(gm_activation a, double y) {
  * sum partly cancel; of long sums 3e-6 of the terms' sizes. */
 static double term_error(double terms) { return terms < 256 ? 2 * 3 * 0x1p-16 / sqrt(fmax(terms, 1)) : 3e-6; }
 
-/* Holds `got` (count, channels innermost) against the sums with the epilogue applied. Nothing in it is steeper than 2. */
+/* Holds `got` (count, channels innermost) against the sums with the epilogue applied. Nothing in it is steeper than 2. What
+ * was stored in pairs is rounded. */
 static void compare(const problem *p, const char *name, const check_buffer *got, const sums *s, int64_t channels,
-                    const gm_epilogue *e, double added) {
+                    const gm_epilogue *e, double added, bool pairs) {
     char where[300];
     static const char *const names[] = {[GM_FLOAT32] = "float32", [GM_BF16] = "bf16", [GM_HIGH] = "high"};
-    const char *precision = names[p->g.precision];
+    const char *precision = p->g.image_pairs || p->g.map_pairs ? "bf16 in pairs" : names[p->g.precision];
     (void)snprintf(where, sizeof where, "%s, %s, %s, %s", name, gm_isa_name(gm_kernels_isa()), precision, p->text);
     for (int64_t i = 0; i < got->count; i++) {
         double bias = e && e->bias ? (double)e->bias[i % channels] : added;
@@ -129,6 +130,7 @@ static void compare(const problem *p, const char *name, const check_buffer *got,
         double terms = (double)s->terms[i];
         double bound = (16 + 2 * sqrt(terms)) * (double)FLT_EPSILON * (s->size[i] + fabs(bias) + 0.5);
         if (p->g.precision == GM_HIGH) bound += term_error(terms) * s->size[i];
+        if (pairs) bound += 0x1.02p-8 * fabs(wanted);
         check_near((double)got->values[i], wanted, bound, where, i);
     }
     check_guards(got, where);
@@ -181,24 +183,76 @@ static const struct {
                 {"weights added", weights_added, visit_weights}};
 enum { PRODUCTS = sizeof products / sizeof *products };
 
+/* One product of what `stored` has, by every instruction set. `count` values of `p`'s output, in pairs or not. */
+static void try_product(const problem *p, const problem *stored, int i, int64_t count, bool pairs, int64_t channels,
+                        const gm_epilogue *epilogue, double there) {
+    sums s = make_sums(count);
+    each_product(p, &s, products[i].visit);
+    for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
+        if (!gm_kernels_of((gm_isa)isa)) continue;
+        CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
+        check_buffer got = run(stored, products[i].name, gm_words(count, pairs), products[i].compute);
+        if (pairs) {
+            check_buffer words = got;
+            check_guards(&words, products[i].name);
+            got = check_floats(count);
+            gm_kernels_active()->bf16_floats(count, words.values, got.values);
+            check_free(&words);
+        }
+        compare(p, products[i].name, &got, &s, channels, epilogue, there, pairs);
+        check_free(&got);
+    }
+    free_sums(&s);
+}
+
+static void try_all(const problem *p, const problem *stored) {
+    const gm_conv *g = &stored->g;
+    const int64_t count[] = {p->maps, p->images, p->weights, p->weights}, channels[] = {p->g.K, p->g.C, 1, 1};
+    const bool pairs[] = {g->map_pairs, g->image_pairs, false, false};
+    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL, NULL};
+    const double there[] = {0, 0, 0, (double)THERE};
+    for (int i = 0; i < PRODUCTS; i++)
+        try_product(p, stored, i, count[i], pairs[i], channels[i], epilogue[i], there[i]);
+}
+
 static void try_products(problem *p, gm_precision precision) {
     p->g.precision = precision;
     make_seen(p);
-    const int64_t count[] = {p->maps, p->images, p->weights, p->weights}, channels[] = {p->g.K, p->g.C, 1, 1};
-    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL, NULL};
-    const float there[] = {0, 0, 0, THERE};
-    for (int i = 0; i < PRODUCTS; i++) {
-        sums s = make_sums(count[i]);
-        each_product(p, &s, products[i].visit);
-        for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
-            if (!gm_kernels_of((gm_isa)isa)) continue;
-            CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
-            check_buffer got = run(p, products[i].name, count[i], products[i].compute);
-            compare(p, products[i].name, &got, &s, channels[i], epilogue[i], (double)there[i]);
-            check_free(&got);
-        }
-        free_sums(&s);
-    }
+    try_all(p, p);
+    for (int k = 0; k < 3; k++) check_free(&p->seen[k]);
+}
+
+static check_buffer in_pairs(const check_buffer *floats) {
+    check_buffer pairs = check_floats((floats->count + 1) / 2);
+    gm_kernels_active()->bf16_pair_neighbours(GM_BF16_ROUNDED, floats->count, floats->values, pairs.values);
+    return pairs;
+}
+
+/* What epilogues of arrays in pairs may have. */
+static void straighten(gm_epilogue *e) {
+    if (e->act.kind > GM_LEAKY_RELU) e->act = (gm_activation){GM_LEAKY_RELU, 0.3f};
+    if (e->gate_act.kind > GM_LEAKY_RELU) e->gate_act = (gm_activation){GM_LEAKY_RELU, 0.1f};
+}
+
+/* The arrays of either side, or both, in pairs. */
+static void try_in_pairs(problem *p, bool image, bool map) {
+    p->g.precision = GM_BF16;
+    if (!gm_conv_takes_pairs(&p->g)) return;
+    if ((image && !gm_channels_pair(p->g.C)) || (map && !gm_channels_pair(p->g.K))) return;
+    straighten(&p->to_map);
+    straighten(&p->to_image);
+    make_seen(p);
+    problem stored = *p;
+    stored.g.image_pairs = p->g.image_pairs = image;
+    stored.g.map_pairs = p->g.map_pairs = map;
+    check_buffer pairs[] = {in_pairs(&p->image), in_pairs(&p->map), in_pairs(&p->image_gate), in_pairs(&p->map_gate)};
+    if (image) stored.image = pairs[0];
+    if (map) stored.map = pairs[1];
+    if (image && p->to_image.gate) stored.to_image.gate = pairs[2].values;
+    if (map && p->to_map.gate) stored.to_map.gate = pairs[3].values;
+    try_all(p, &stored);
+    p->g.image_pairs = p->g.map_pairs = false;
+    for (int k = 0; k < 4; k++) check_free(&pairs[k]);
     for (int k = 0; k < 3; k++) check_free(&p->seen[k]);
 }
 
@@ -231,8 +285,9 @@ static void try_geometry(gm_conv g, int64_t N, gm_random *random) {
     p.to_map = random_epilogue(random, g.K, p.maps, &p.map_bias, &p.map_gate);
     p.to_image = random_epilogue(random, g.C, p.images, &p.image_bias, &p.image_gate);
     try_products(&p, GM_FLOAT32);
-    try_products(&p, GM_BF16);
     if (gm_kernels_parts(GM_HIGH)) try_products(&p, GM_HIGH); /* float32 elsewhere: tests/test_precision.py */
+    try_products(&p, GM_BF16);
+    for (int form = 1; form < 4; form++) try_in_pairs(&p, form & 1, form & 2);
     check_buffer *all[] = {&p.image, &p.map, &p.w, &p.map_bias, &p.map_gate, &p.image_bias, &p.image_gate};
     for (int i = 0; i < 7; i++) check_free(all[i]);
 }
@@ -273,11 +328,18 @@ TEST(many_images) { try_random(25, 4, 6, 24, 33); }
  * whose adjoint makes an image of one place. */
 TEST(known_layers) {
     static const gm_conv layers[] = {
-        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0, GM_FLOAT32}, {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0, GM_FLOAT32},
-        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1, GM_FLOAT32},    {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32},
-        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1, GM_FLOAT32},   {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
-        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0, GM_FLOAT32},   {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0, GM_FLOAT32},
-        {4, 4, 70, 1, 1, 100, 4, 4, 1, 1, 0, 0, GM_FLOAT32},   {2, 3, 5, 1, 1, 40, 2, 3, 2, 1, 0, 0, GM_FLOAT32},
+        {28, 28, 1, 14, 14, 32, 3, 3, 2, 2, 0, 0, GM_FLOAT32, false, false},
+        {14, 14, 32, 7, 7, 64, 3, 3, 2, 2, 0, 0, GM_FLOAT32, false, false},
+        {7, 7, 64, 7, 7, 64, 3, 3, 1, 1, 1, 1, GM_FLOAT32, false, false},
+        {28, 28, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32, false, false},
+        {14, 14, 3, 7, 7, 20, 5, 5, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {8, 8, 17, 4, 4, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {1, 1, 785, 1, 1, 33, 1, 1, 1, 1, 0, 0, GM_FLOAT32, false, false},
+        {1, 1, 16, 1, 1, 1, 1, 1, 1, 1, 0, 0, GM_FLOAT32, false, false},
+        {4, 4, 70, 1, 1, 100, 4, 4, 1, 1, 0, 0, GM_FLOAT32, false, false},
+        {2, 3, 5, 1, 1, 40, 2, 3, 2, 1, 0, 0, GM_FLOAT32, false, false},
+        {16, 16, 66, 8, 8, 1, 3, 3, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {9, 9, 34, 9, 9, 3, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
     };
     gm_random random = {.seed = 5, .stream = 1};
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++)
@@ -295,9 +357,12 @@ TEST(stride_beyond_kernel) {
  * vectors' widths, more squares than one block or one chunk of a weight gradient holds. */
 TEST(twice_the_stride) {
     static const gm_conv layers[] = {
-        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1, GM_FLOAT32},   {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32},
-        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1, GM_FLOAT32}, {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0, GM_FLOAT32},
-        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0, GM_FLOAT32},  {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2, GM_FLOAT32},
+        {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {16, 16, 20, 8, 8, 33, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {18, 14, 17, 9, 7, 18, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0, GM_FLOAT32, false, false},
+        {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0, GM_FLOAT32, false, false},
+        {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2, GM_FLOAT32, false, false},
     };
     gm_random random = {.seed = 7, .stream = 1};
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
@@ -335,8 +400,8 @@ static bool amx_is_set_up(void) {
 }
 
 TEST(amx_is_given_up) {
-    static const gm_conv layers[] = {{8, 8, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1, GM_BF16},
-                                     {1, 1, 64, 1, 1, 64, 1, 1, 1, 1, 0, 0, GM_BF16}};
+    static const gm_conv layers[] = {{8, 8, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1, GM_BF16, false, false},
+                                     {1, 1, 64, 1, 1, 64, 1, 1, 1, 1, 0, 0, GM_BF16, false, false}};
     gm_random random = {.seed = 9, .stream = 1};
     const gm_kernels *pairs = gm_kernels_for(GM_BF16_PAIRS);
     int threads = gm_num_threads();

@@ -184,24 +184,28 @@ TRY_ROWS(load_floats, k->load_floats(n / W, narrow(W), W, x3, 2, -1, x0),
 TRY_ROWS(load_one_hot, k->load_one_hot(n / W, narrow(W), W, narrow(W) / 2, x0),
          if (i < n / W * W && w < narrow(W)) x0[i] = w == narrow(W) / 2)
 
-/* ---- channels ---- */
+/* ---- channels; of arrays in pairs in test_channels.c ---- */
+
+static const gm_in_pairs FLOATS = {false, false};
+
+static double leaky(double slope, double x) { return x < 0 ? slope * x : x; }
 
 /* The sums start at 0, also of columns that a short array does not reach. */
 static void clear(int64_t i, const arguments *a) {
     for (int64_t w = 0; i == 0 && w < a->W; w++) doubles(a, 0)[w] = doubles(a, 1)[w] = 0;
 }
 
-TRY_ROWS(channel_sums, (k->channel_sums(n, W, x0, s0), k->channel_sums(n, W, x1, s1)),
+TRY_ROWS(channel_sums, (k->channel_sums(n, W, false, x0, s0), k->channel_sums(n, W, false, x1, s1)),
          (clear(i, a), s0[w] += (double)x0[i], s1[w] += (double)x1[i]))
-TRY_ROWS(channel_moments, k->channel_moments(n, W, x0, s0, s1),
+TRY_ROWS(channel_moments, k->channel_moments(n, W, false, x0, s0, s1),
          (clear(i, a), s0[w] += (double)x0[i], s1[w] += (double)x0[i] * (double)x0[i]))
-TRY_ROWS(channel_products, k->channel_products(n, W, x0, x1, w0, s0, s1),
+TRY_ROWS(channel_products, k->channel_products(n, W, FLOATS, x0, x1, w0, s0, s1),
          (clear(i, a), s0[w] += (double)x0[i], s1[w] += (double)x0[i] * ((double)x1[i] - (double)w0[w])))
-TRY_ROWS(channel_affine, k->channel_affine(n, W, x0, w0, w1, w2, x1),
-         x1[i] = (float)(((double)x0[i] - (double)w0[w]) * (double)w1[w] + (double)w2[w]))
-TRY_ROWS(channel_blend, k->channel_blend(n, W, x0, x1, w0, w1, w2, w3, x2),
-         x2[i] = (float)((double)w1[w] * (double)x0[i] + (double)w2[w] * ((double)x1[i] - (double)w0[w]) +
-                         (double)w3[w]))
+TRY_ROWS(channel_affine, k->channel_affine(n, W, FLOATS, x0, w0, w1, w2, 0.2f, x1),
+         x1[i] = (float)leaky(0.2, ((double)x0[i] - (double)w0[w]) * (double)w1[w] + (double)w2[w]))
+TRY_ROWS(channel_blend, k->channel_blend(n, W, FLOATS, x0, x1, w0, w1, w2, w3, 0.2f, x2),
+         x2[i] = (float)((x1[i] > 0 ? 1 : 0.2) * ((double)w1[w] * (double)x0[i] +
+                                                  (double)w2[w] * ((double)x1[i] - (double)w0[w]) + (double)w3[w])))
 
 /* ---- dropout ---- */
 
