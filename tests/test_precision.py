@@ -106,8 +106,8 @@ def test_an_lstm_rounds_what_enters_its_products():
     assert 0 < np.abs(dx - wanted).max() < 0.05 * np.abs(wanted).max()
 
 
-# Networks, and which of their layers hand on bfloat16 in bf16: convolutions or batch normalisations with an even number of
-# channels, if the next one is another such and nothing curved is between them.
+# Networks, and which of their layers hand on bfloat16 in bf16: convolutions or batch normalisations with an even number
+# of channels, if the next one is another such and nothing curved is between them.
 CHAINS = {
     "normalised": (
         (9, 8, 6),
