@@ -80,8 +80,8 @@ def task_figures(rounds: list[dict[str, float]], task: str, flop: float, images:
     }
 
 
-def measure_kernels(threads: int) -> Figures:
-    result = subprocess.run([ROOT / "build" / "conv", str(threads)], check=True, stdout=subprocess.PIPE, text=True)
+def measure_kernels(threads: int, precision: str) -> Figures:
+    result = subprocess.run([ROOT / "build" / "conv", str(threads), precision], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(result.stdout)
 
 
@@ -137,7 +137,8 @@ def tables(results: Figures, table: Any) -> str:
     if kernels := results["kernels"]:
         limit = kernels["limit_gflops"]
         rows = [kernel_row(row, limit) for row in kernels["layers"]]
-        parts += [f"kernels, fused multiply-adds: {limit:.0f} GFLOP/s", table(KERNEL_HEAD, rows)]
+        title = f"kernels in {kernels['precision']}, fused multiply-adds of float32: {limit:.0f} GFLOP/s"
+        parts += [title, table(KERNEL_HEAD, rows)]
     return "\n\n".join(parts)
 
 
@@ -166,7 +167,7 @@ def main() -> None:
                 print(f"{name} ...", flush=True)
                 results["models"].append(measure(name, options, limits))
     if "kernels" in options.what:
-        results["kernels"] = measure_kernels(options.threads)
+        results["kernels"] = measure_kernels(options.threads, options.precision)
     print(tables(results, text))
     save(options.json, json.dumps(results, indent=1))
     save(options.markdown, tables(results, markdown))

@@ -168,7 +168,7 @@ class Network:
 
     def _rows(self) -> list[tuple[str, str, str]]:
         rows = [("input", str(self.input_shape), "")]
-        for index, (layer, (_, shape, count)) in enumerate(zip(self._layers, self._core.layers(), strict=True)):
+        for index, (layer, (_, shape, count, _)) in enumerate(zip(self._layers, self._core.layers(), strict=True)):
             rows.append((f"{index} {described(layer)}", str(shape), f"{count:,}"))
         return rows
 

@@ -57,7 +57,7 @@ class Profile:
     Attributes:
         rows: a `ProfileRow` for every layer and pass that took time of its own. An activation that the product before
             it applies, Flatten and Reshape take none.
-        seconds: of a whole training step, median.
+        seconds: of a whole training step, as those of the rows a mean over the steps.
         steps: training steps measured.
     """
 
@@ -68,7 +68,7 @@ class Profile:
     @property
     def rest(self) -> float:
         """Seconds of a step outside the layers: losses, noise, optimizers, checks, copies."""
-        return max(0.0, self.seconds - sum(row.seconds for row in self.rows))
+        return self.seconds - sum(row.seconds for row in self.rows)
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas DataFrame. ImportError, naming the extra, where pandas is missing."""
@@ -155,7 +155,7 @@ def _measure(networks: dict[str, Network], step: Callable[[], object], steps: in
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return Profile(tuple(_rows(networks, before, _meters(networks), steps)), float(np.median(seconds)), steps)
+    return Profile(tuple(_rows(networks, before, _meters(networks), steps)), float(np.mean(seconds)), steps)
 
 
 def _meters(networks: dict[str, Network]) -> Meters:
@@ -164,26 +164,26 @@ def _meters(networks: dict[str, Network]) -> Meters:
 
 def _rows(networks: dict[str, Network], before: Meters, after: Meters, steps: int) -> Iterator[ProfileRow]:
     for name, network in networks.items():
-        size = int(np.prod(network.input_shape))
-        shapes = [int(np.prod(shape)) for _, shape, _ in network._core.layers()]
+        size = 4 * int(np.prod(network.input_shape))
+        sizes = [width * int(np.prod(shape)) for _, shape, _, width in network._core.layers()]
         for index, layer in enumerate(network.layers):
             weights = sum(w.size for key, w in network.weights.items() if key.startswith(f"{index}."))
             for kind, passed in enumerate(PASSES):
                 calls, samples, products, seconds = np.subtract(after[name][index][kind], before[name][index][kind])
                 if not calls:
                     continue
-                moved = _moved(passed, samples, calls, size, shapes[index], weights)
+                moved = _moved(passed, samples, calls, size, sizes[index], 4 * weights)
                 yield ProfileRow(
                     *(name, _title(index, layer), passed, calls / steps, seconds / steps),
                     *(2 * products / steps, moved / steps),
                 )
-            size = shapes[index]
+            size = sizes[index]
 
 
 def _moved(passed: str, samples: float, calls: float, size: int, out: int, weights: int) -> float:
-    """Bytes: forward input, output and weights; the other passes also a second input and the weights' gradients."""
+    """Of bytes: forward input, output and weights; the other passes also a second input and the weights' gradients."""
     forward = samples * (size + out) + calls * weights
-    return 4.0 * (forward if passed == "forward" else forward + samples * size + calls * weights)
+    return float(forward if passed == "forward" else forward + samples * size + calls * weights)
 
 
 def _title(index: int, layer: Layer) -> str:

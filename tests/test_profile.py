@@ -55,6 +55,17 @@ def test_arithmetic_of_dense_transposed_and_recurrent_layers():
     assert lstm[0].flop == 2 * 2 * (5 * 3 + 4 * 6) * 4 * 6
 
 
+def test_bytes_are_of_what_is_stored():
+    members = [L.Conv2D(6, 3), L.ReLU(), L.Conv2D(8, 3), L.Flatten(), L.Dense(2)]
+    first, second = 4 * 6 * 6 * 6, 4 * 4 * 4 * 8  # values that a batch of four hands on
+    for precision, width in (("float32", 4), ("bf16", 2)):
+        rows = gm.profile(gm.Network(members, (8, 8, 2), precision=precision), images(channels=2)).rows
+        forward = [row.bytes for row in rows if row.passed == "forward"]
+        x, weights = 4 * 8 * 8 * 2, [6 * 9 * 2 + 6, 8 * 9 * 6 + 8]
+        assert forward[0] == 4 * x + width * first + 4 * weights[0]
+        assert forward[1] == width * first + 4 * second + 4 * weights[1]
+
+
 def test_every_layer_with_work_of_its_own_has_a_row():
     members = [L.Conv2D(2, 3), L.ReLU(), L.BatchNorm(), L.MaxPool2D(), L.Flatten(), L.Dense(4), L.Tanh()]
     rows = gm.profile(gm.Network(members, (8, 8, 1)), images()).rows

@@ -285,7 +285,8 @@ static PyObject *network_tensors(gmpy_network *self, PyObject *unused) {
     return list;
 }
 
-PyDoc_STRVAR(layers_doc, "layers($self, /)\n--\n\nA list of (kind, output shape, trainable parameters).");
+PyDoc_STRVAR(layers_doc, "layers($self, /)\n--\n\nA list of (kind, output shape, trainable parameters, bytes of a "
+                         "value of the output as it is stored).");
 
 static PyObject *network_layers(gmpy_network *self, PyObject *unused) {
     (void)unused;
@@ -296,7 +297,9 @@ static PyObject *network_layers(gmpy_network *self, PyObject *unused) {
         for (int k = 0; k < layer->parameter_count; k++)
             if (layer->parameter[k].trainable) count += layer->parameter[k].count;
         PyObject *shape = gmpy_shape_tuple(&layer->out);
-        if (append(list, shape ? Py_BuildValue("(sNL)", layer->ops->name, shape, count) : NULL) < 0) Py_CLEAR(list);
+        int bytes = layer->y_pairs ? 2 : 4;
+        if (append(list, shape ? Py_BuildValue("(sNLi)", layer->ops->name, shape, count, bytes) : NULL) < 0)
+            Py_CLEAR(list);
     }
     return list;
 }
