@@ -28,8 +28,8 @@ enum {
     MOVED_PIECE = 256,        /* of 16 rows: 16 KB, in the L1 */
     CHUNK_FLOATS = 256 << 10, /* made at a time: 1 MB, half of it for each of two L2 */
     WHOLE_TILE = 32,          /* rows of any instruction set's */
-    FEW_USES = 4,
-    LINE = 16 /* floats in a cache line */
+    FEW_USES = 4,             /* of a value in pairs that make a copy in floats a waste */
+    LINE = 16                 /* floats in a cache line */
 };
 
 static int64_t pairs_of(int64_t n) { return ceil_div(n, 2); }
@@ -231,7 +231,7 @@ static plan plan_backward_weights(const gm_conv *g, int64_t N) {
     p.right = (operand){.in_pairs = g->map_pairs, .sets = 1, .rows = N, .n = g->P * g->Q * g->K, .group = g->K};
     p.g.map_pairs = false;
     if (make_in_pairs(&p, N, g->K, blocks ? TURNED : ACROSS, blocks ? PLACED : ACROSS)) p.N = made_rows(&p.left);
-    bool few_uses = g->R * g->S <= FEW_USES * g->stride_h * g->stride_w; /* of a value, each of which converts it */
+    bool few_uses = g->R * g->S <= FEW_USES * g->stride_h * g->stride_w; /* each converts the value */
     bool read_as_it_is = p.left.made == FLOATS && g->K <= GM_DOT_COLUMNS && few_uses;
     if (read_as_it_is) p.left.made = AS_IT_IS;
     p.g.image_pairs = read_as_it_is;

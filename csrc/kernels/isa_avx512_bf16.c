@@ -17,7 +17,6 @@
 #endif
 
 #include "kernels/simd_avx512.h"
-
 #include "kernels/simd_avx512_bf16.h"
 
 GM_INLINE vf v_fma_pairs(vf a, vf b, vf c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }

@@ -63,9 +63,8 @@ typedef struct gm_sweep {
     int64_t y_n, y_i, y_j;
     int64_t x_m;
     gm_low_parts low;
-    bool
-        y_pairs; /* y is an array in pairs, of even strides in values: of outer_tiles of floats, up to GM_DOT_COLUMNS rows */
-    bool fresh; /* the sums are written, not added, to what may be anything */
+    bool y_pairs; /* y is an array in pairs, its strides in values: of tiles of floats, up to GM_DOT_COLUMNS rows */
+    bool fresh;   /* the sums are written, not added, to what may be anything */
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
