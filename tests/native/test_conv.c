@@ -183,44 +183,7 @@ static const struct {
                 {"weights added", weights_added, visit_weights}};
 enum { PRODUCTS = sizeof products / sizeof *products };
 
-/* One product of what `stored` has, by every instruction set. `count` values of `p`'s output, in pairs or not. */
-static void try_product(const problem *p, const problem *stored, int i, int64_t count, bool pairs, int64_t channels,
-                        const gm_epilogue *epilogue, double there) {
-    sums s = make_sums(count);
-    each_product(p, &s, products[i].visit);
-    for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
-        if (!gm_kernels_of((gm_isa)isa)) continue;
-        CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
-        check_buffer got = run(stored, products[i].name, gm_words(count, pairs), products[i].compute);
-        if (pairs) {
-            check_buffer words = got;
-            check_guards(&words, products[i].name);
-            got = check_floats(count);
-            gm_kernels_active()->bf16_floats(count, words.values, got.values);
-            check_free(&words);
-        }
-        compare(p, products[i].name, &got, &s, channels, epilogue, there, pairs);
-        check_free(&got);
-    }
-    free_sums(&s);
-}
-
-static void try_all(const problem *p, const problem *stored) {
-    const gm_conv *g = &stored->g;
-    const int64_t count[] = {p->maps, p->images, p->weights, p->weights}, channels[] = {p->g.K, p->g.C, 1, 1};
-    const bool pairs[] = {g->map_pairs, g->image_pairs, false, false};
-    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL, NULL};
-    const double there[] = {0, 0, 0, (double)THERE};
-    for (int i = 0; i < PRODUCTS; i++)
-        try_product(p, stored, i, count[i], pairs[i], channels[i], epilogue[i], there[i]);
-}
-
-static void try_products(problem *p, gm_precision precision) {
-    p->g.precision = precision;
-    make_seen(p);
-    try_all(p, p);
-    for (int k = 0; k < 3; k++) check_free(&p->seen[k]);
-}
+/* ---- Arrays in pairs ---- */
 
 static check_buffer in_pairs(const check_buffer *floats) {
     check_buffer pairs = check_floats((floats->count + 1) / 2);
@@ -234,25 +197,81 @@ static void straighten(gm_epilogue *e) {
     if (e->gate_act.kind > GM_LEAKY_RELU) e->gate_act = (gm_activation){GM_LEAKY_RELU, 0.1f};
 }
 
-/* The arrays of either side, or both, in pairs. */
-static void try_in_pairs(problem *p, bool image, bool map) {
-    p->g.precision = GM_BF16;
-    if (!gm_conv_takes_pairs(&p->g)) return;
-    if ((image && !gm_channels_pair(p->g.C)) || (map && !gm_channels_pair(p->g.K))) return;
-    straighten(&p->to_map);
-    straighten(&p->to_image);
+/* The problem as it is, but for its epilogues, and as it is stored: the arrays of either side, or both, in pairs. */
+typedef struct form {
+    problem plain, stored;
+    check_buffer pairs[4];
+} form;
+
+static bool has_form(const problem *p, bool image, bool map) {
+    if (!image && !map) return true;
+    return gm_conv_takes_pairs(&p->g) && (!image || gm_channels_pair(p->g.C)) && (!map || gm_channels_pair(p->g.K));
+}
+
+static form make_form(const problem *p, bool image, bool map) {
+    form f = {.plain = *p,
+              .pairs = {in_pairs(&p->image), in_pairs(&p->map), in_pairs(&p->image_gate), in_pairs(&p->map_gate)}};
+    if (image || map) straighten(&f.plain.to_map), straighten(&f.plain.to_image);
+    f.plain.g.image_pairs = image;
+    f.plain.g.map_pairs = map;
+    f.stored = f.plain;
+    if (image) f.stored.image = f.pairs[0];
+    if (map) f.stored.map = f.pairs[1];
+    if (image && f.plain.to_image.gate) f.stored.to_image.gate = f.pairs[2].values;
+    if (map && f.plain.to_map.gate) f.stored.to_map.gate = f.pairs[3].values;
+    return f;
+}
+
+static void free_form(form *f) {
+    for (int k = 0; k < 4; k++) check_free(&f->pairs[k]);
+}
+
+/* ---- One problem ---- */
+
+/* The product of what the form stores, as floats. */
+static check_buffer run_form(const form *f, int i, int64_t count, bool pairs) {
+    check_buffer got = run(&f->stored, products[i].name, gm_words(count, pairs), products[i].compute);
+    if (!pairs) return got;
+    check_buffer floats = check_floats(count);
+    gm_kernels_active()->bf16_floats(count, got.values, floats.values);
+    check_guards(&got, products[i].name);
+    check_free(&got);
+    return floats;
+}
+
+/* Product i by every instruction set. */
+static void try_form(const form *f, int i, const sums *s) {
+    const problem *p = &f->plain;
+    const int64_t count[] = {p->maps, p->images, p->weights, p->weights}, channels[] = {p->g.K, p->g.C, 1, 1};
+    const bool pairs[] = {p->g.map_pairs, p->g.image_pairs, false, false};
+    const gm_epilogue *epilogue[] = {&p->to_map, &p->to_image, NULL, NULL};
+    const double there[] = {0, 0, 0, (double)THERE};
+    for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
+        if (!gm_kernels_of((gm_isa)isa)) continue;
+        CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
+        check_buffer got = run_form(f, i, count[i], pairs[i]);
+        compare(p, products[i].name, &got, s, channels[i], epilogue[i], there[i], pairs[i]);
+        check_free(&got);
+    }
+}
+
+enum { FORMS = 4 };
+
+static void try_products(problem *p, gm_precision precision) {
+    p->g.precision = precision;
     make_seen(p);
-    problem stored = *p;
-    stored.g.image_pairs = p->g.image_pairs = image;
-    stored.g.map_pairs = p->g.map_pairs = map;
-    check_buffer pairs[] = {in_pairs(&p->image), in_pairs(&p->map), in_pairs(&p->image_gate), in_pairs(&p->map_gate)};
-    if (image) stored.image = pairs[0];
-    if (map) stored.map = pairs[1];
-    if (image && p->to_image.gate) stored.to_image.gate = pairs[2].values;
-    if (map && p->to_map.gate) stored.to_map.gate = pairs[3].values;
-    try_all(p, &stored);
-    p->g.image_pairs = p->g.map_pairs = false;
-    for (int k = 0; k < 4; k++) check_free(&pairs[k]);
+    const int64_t count[] = {p->maps, p->images, p->weights, p->weights};
+    for (int i = 0; i < PRODUCTS; i++) {
+        sums s = make_sums(count[i]);
+        each_product(p, &s, products[i].visit);
+        for (int k = 0; k < FORMS; k++) {
+            if (!has_form(p, k & 1, k & 2)) continue;
+            form f = make_form(p, k & 1, k & 2);
+            try_form(&f, i, &s);
+            free_form(&f);
+        }
+        free_sums(&s);
+    }
     for (int k = 0; k < 3; k++) check_free(&p->seen[k]);
 }
 
@@ -287,7 +306,6 @@ static void try_geometry(gm_conv g, int64_t N, gm_random *random) {
     try_products(&p, GM_FLOAT32);
     if (gm_kernels_parts(GM_HIGH)) try_products(&p, GM_HIGH); /* float32 elsewhere: tests/test_precision.py */
     try_products(&p, GM_BF16);
-    for (int form = 1; form < 4; form++) try_in_pairs(&p, form & 1, form & 2);
     check_buffer *all[] = {&p.image, &p.map, &p.w, &p.map_bias, &p.map_gate, &p.image_bias, &p.image_gate};
     for (int i = 0; i < 7; i++) check_free(all[i]);
 }
