@@ -203,8 +203,10 @@ typedef struct form {
     check_buffer pairs[4];
 } form;
 
+/* Of one side alone that of the images where their number is odd, that of the maps elsewhere: it is the same code. */
 static bool has_form(const problem *p, bool image, bool map) {
     if (!image && !map) return true;
+    if (image != map && image != p->N % 2) return false;
     return gm_conv_takes_pairs(&p->g) && (!image || gm_channels_pair(p->g.C)) && (!map || gm_channels_pair(p->g.K));
 }
 
