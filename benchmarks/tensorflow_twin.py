@@ -114,7 +114,7 @@ def twin_of(network: gm.Network, form: Form = "exact") -> keras.Sequential:
     """The twin of a network, with its weights as they stand."""
     keras.config.set_dtype_policy("mixed_bfloat16" if network.precision == "bf16" else "float32")
     groups, shape = [], network.input_shape
-    for layer, (_, out, _) in zip(network.layers, network._core.layers(), strict=True):
+    for layer, (_, out, *_) in zip(network.layers, network._core.layers(), strict=True):
         groups.append(layers_of(layer, shape, out, form))
         shape = out
     twin = keras.Sequential([keras.Input(network.input_shape), *(layer for group in groups for layer in group)])

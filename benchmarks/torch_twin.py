@@ -202,7 +202,7 @@ class Autocast(nn.Sequential):
 def twin_of(network: gm.Network, form: Form = "exact") -> nn.Sequential:
     """The twin of a network, with its weights as they stand."""
     result, shape = [], network.input_shape
-    for index, (layer, (_, out, _)) in enumerate(zip(network.layers, network._core.layers(), strict=True)):
+    for index, (layer, (_, out, *_)) in enumerate(zip(network.layers, network._core.layers(), strict=True)):
         modules = modules_of(layer, shape, out, form)
         weights = {name: value for name, value in network.weights.items() if name.startswith(f"{index}.")}
         holder = next((module for module in modules if any(True for _ in module.parameters())), None)
