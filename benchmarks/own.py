@@ -81,7 +81,8 @@ def task_figures(rounds: list[dict[str, float]], task: str, flop: float, images:
 
 
 def measure_kernels(threads: int, precision: str) -> Figures:
-    result = subprocess.run([ROOT / "build" / "conv", str(threads), precision], check=True, stdout=subprocess.PIPE, text=True)
+    command = [ROOT / "build" / "conv", str(threads), precision]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(result.stdout)
 
 
