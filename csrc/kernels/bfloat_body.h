@@ -72,14 +72,9 @@ GM_INLINE uint32_t bits_of_pair(const float *at) {
     return bits;
 }
 
-/* Callers go through an array in stretches, with other work between, which ends the processor's own looking ahead. */
 static void bf16_floats(int64_t n, const float *x, float *out) {
-    enum { AHEAD = 1024 };
     int64_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        __builtin_prefetch(x + i / 2 + AHEAD);
-        v_store(out + i, v_load_bf16(x + i / 2, VL));
-    }
+    for (; i + VL <= n; i += VL) v_store(out + i, v_load_bf16(x + i / 2, VL));
     if (i < n) v_store_n(out + i, v_load_bf16(x + i / 2, n - i), n - i);
 }
 

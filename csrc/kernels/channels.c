@@ -121,10 +121,6 @@ typedef struct map_call {
     float *out;
 } map_call;
 
-/* What the kernels do of an activation, the slope below zero; and what is left to be done. */
-static float slope_of(gm_activation act) { return act.kind == GM_LEAKY_RELU ? act.slope : 1.0f; }
-static bool is_curved(gm_activation act) { return act.kind == GM_TANH || act.kind == GM_SIGMOID; }
-
 static void affine_piece(void *context, int64_t index) {
     const map_call *call = context;
     const gm_kernels *kernels = gm_kernels_active();
@@ -132,8 +128,8 @@ static void affine_piece(void *context, int64_t index) {
     gm_in_pairs in_pairs = call->channels->in_pairs;
     float *y = call->out + gm_words(at, in_pairs.y);
     kernels->channel_affine(length, call->channels->width, in_pairs, call->x + gm_words(at, in_pairs.x),
-                            call->terms.center, call->terms.a, call->terms.b, slope_of(call->act), y);
-    if (is_curved(call->act)) kernels->activate(call->act, length, y, y);
+                            call->terms.center, call->terms.a, call->terms.b, gm_slope_of(call->act), y);
+    if (gm_is_curved(call->act)) kernels->activate(call->act, length, y, y);
 }
 
 void gm_channel_affine(const gm_channels *channels, const float *x, const float *center, const float *scale,
@@ -151,8 +147,8 @@ static void blend_piece(void *context, int64_t index) {
     const float *x = call->x + gm_words(at, in_pairs.x);
     float *dx = call->out + gm_words(at, in_pairs.x);
     kernels->channel_blend(length, call->channels->width, in_pairs, call->dy + gm_words(at, in_pairs.y), x,
-                           terms->center, terms->a, terms->b, terms->c, slope_of(call->act), dx);
-    if (is_curved(call->act)) kernels->activate_backward(call->act, length, x, dx, dx);
+                           terms->center, terms->a, terms->b, terms->c, gm_slope_of(call->act), dx);
+    if (gm_is_curved(call->act)) kernels->activate_backward(call->act, length, x, dx, dx);
 }
 
 void gm_channel_blend(const gm_channels *channels, const float *dy, const float *x, const gm_channel_terms *terms,

@@ -156,12 +156,10 @@ static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j
     return count;
 }
 
-static bool is_curved(gm_activation act) { return act.kind == GM_TANH || act.kind == GM_SIGMOID; }
-
 /* What the tile itself does not do, while its output is still in the L1 cache. */
 static void finish_rows(const gather *op, int64_t rows, int64_t columns, float *out, int64_t stride) {
     const gm_epilogue *e = &op->epilogue;
-    bool curved = is_curved(e->act), gates = e->gate && !op->gates_in_tile;
+    bool curved = gm_is_curved(e->act), gates = e->gate && !op->gates_in_tile;
     for (int64_t m = 0; m < rows && (curved || gates); m++) {
         float *row = out + m * stride;
         if (curved) op->kernels->activate(e->act, columns, row, row);
@@ -294,8 +292,8 @@ static void run_gather(gather *op, const gm_epilogue *epilogue) {
     if (epilogue) op->epilogue = *epilogue;
     if (op->epilogue.gate_act.kind == GM_LINEAR) op->epilogue.gate = NULL; /* whose derivative is 1 */
     const gm_epilogue *e = &op->epilogue;
-    op->slope = e->act.kind == GM_LEAKY_RELU ? e->act.slope : 1.0f;
-    op->gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !is_curved(e->act) && !op->dot;
+    op->slope = gm_slope_of(e->act);
+    op->gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !gm_is_curved(e->act) && !op->dot;
     plan_gather(op);
     int64_t phases = op->row_phases * op->column_phases;
     gm_parallel_for(phases * op->panels, pack_task, op);
