@@ -1,8 +1,8 @@
 /* Register tiles over pairs of bfloat16, by a unit that multiplies whole blocks of them. Included after simd_*.h and the
  * unit's operations:
  *
- *   unit_begin(rows)            every block has 16 rows of 16 words (floats or pairs), but 0, 1 and 4 the first 16 of `rows`,
- *                               and 2, 3 and 5 those behind. Costs as much as a dozen products, and nothing where it is so
+ *   unit_begin(first, second)   every block has 16 rows of 16 words (floats or pairs), but 0, 1 and 4 `first` rows, and 2, 3
+ *                               and 5, unless it is 0, `second`. Costs as much as a dozen products, and nothing where it is so
  *   unit_clear(i)
  *   unit_load(i, p, stride)     row r from p + r * stride
  *   unit_store(i, p, stride)
@@ -29,10 +29,15 @@ typedef struct amx_buffer {
 /* Sizes of a tile that are constants: blocks of rows and columns, and whether operands have two parts. */
 #define SIZES const int down, const int across, const bool both
 
-GM_INLINE void load_left(SIZES, const float *from, int64_t stride) {
+/* A left operand in place: its rows so far apart, those of the second block so far behind the first's. */
+typedef struct amx_left {
+    int64_t stride, second;
+} amx_left;
+
+GM_INLINE void load_left(SIZES, const float *from, amx_left at) {
     (void)across, (void)both;
-    unit_load(4, from, stride);
-    if (down > 1) unit_load(5, from + BLOCK * stride, stride);
+    unit_load(4, from, at.stride);
+    if (down > 1) unit_load(5, from + at.second, at.stride);
 }
 
 GM_INLINE void load_right(SIZES, const float *from, int64_t stride) {
@@ -50,14 +55,13 @@ GM_INLINE void multiply_blocks(SIZES) {
 }
 
 /* The sums += left times right, a step of 16 pairs. */
-GM_INLINE void step(SIZES, const float *left, int64_t left_stride, const float *right, int64_t right_stride,
-                    gm_low_parts low) {
+GM_INLINE void step(SIZES, const float *left, amx_left at, const float *right, int64_t right_stride, gm_low_parts low) {
     load_right(down, across, both, right, right_stride);
     if (both) {
-        load_left(down, across, both, left + low.left, left_stride);
+        load_left(down, across, both, left + low.left, at);
         multiply_blocks(down, across, both);
     }
-    load_left(down, across, both, left, left_stride);
+    load_left(down, across, both, left, at);
     multiply_blocks(down, across, both);
     if (!both) return;
     load_right(down, across, both, right + low.right, right_stride);
@@ -79,7 +83,7 @@ GM_INLINE void store_sums(SIZES, float *to) {
     if (down > 1 && across > 1) unit_store(3, to + BLOCK * SIDE + BLOCK, SIDE);
 }
 
-/* The first of `length` < 16 pairs of each row, with zeros behind. */
+/* The first of `length` < 16 pairs of each row of a block, with zeros behind. */
 GM_INLINE void fill_left(int64_t rows, int64_t length, const float *left, int64_t stride, float *to) {
     for (int64_t m = 0; m < rows; m++) {
         memset(to + m * BLOCK, 0, BLOCK * sizeof *to);
@@ -93,15 +97,18 @@ GM_INLINE void fill_right(int64_t length, int64_t columns, const float *right, i
     for (int64_t t = 0; t < length; t++) memcpy(to + t * SIDE, right + t * stride, (size_t)columns * sizeof *right);
 }
 
-/* A step of `length` pairs, and `columns` of the right operand to be read. */
-GM_INLINE void short_step(SIZES, int64_t rows, int64_t columns, int64_t length, const float *left, int64_t left_stride,
+/* A step of `length` pairs: of so many rows in each block, and `columns` of the right operand to be read. */
+GM_INLINE void short_step(SIZES, const int64_t rows[2], int64_t columns, int64_t length, const float *left, amx_left at,
                           const float *right, int64_t right_stride, gm_low_parts low, amx_buffer *buffer) {
     for (int part = 0; part < (both ? 2 : 1); part++) {
-        fill_left(rows, length, left + part * low.left, left_stride, buffer->left[part]);
+        for (int block = 0; block < down; block++)
+            fill_left(rows[block], length, left + part * low.left + block * at.second, at.stride,
+                      buffer->left[part] + block * BLOCK * BLOCK);
         fill_right(length, columns, right + part * low.right, right_stride, buffer->right[part]);
     }
+    const amx_left blocks = {BLOCK, BLOCK * BLOCK};
     gm_low_parts behind = {SIDE * BLOCK, BLOCK * SIDE};
-    step(down, across, both, buffer->left[0], BLOCK, buffer->right[0], SIDE, behind);
+    step(down, across, both, buffer->left[0], blocks, buffer->right[0], SIDE, behind);
 }
 
 /* How many of the columns from c on a vector takes. */
@@ -110,71 +117,93 @@ GM_INLINE int64_t left_of(int64_t columns, int64_t c) {
     return left < VL ? left : VL;
 }
 
-GM_INLINE void amx_rows(SIZES, int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
-                        int64_t a_stride, const float *panel, gm_low_parts low, const gm_tile_end *end, float *out,
-                        int64_t out_stride) {
-    const int64_t width = across * BLOCK;
-    amx_buffer buffer;
-    unit_begin(rows);
-    clear_sums();
-    for (int64_t m = 0; m < rows; m++) /* as in tiles_body.h */
-        for (int c = 0; c < across * BLOCK; c += BLOCK) {
-            int64_t at = gm_words(m * out_stride + c, end->pairs);
-            if (end->gate) __builtin_prefetch(end->gate + at);
+/* The lines that a block's end reads and writes are asked for as in tiles_body.h. */
+GM_INLINE void ask_for_end(int64_t rows, int64_t columns, const bool pairs, const float *gate, const float *out,
+                           int64_t out_stride) {
+    for (int64_t m = 0; m < rows; m++)
+        for (int64_t c = 0; c < columns; c += BLOCK) {
+            int64_t at = gm_words(m * out_stride + c, pairs);
+            if (gate) __builtin_prefetch(gate + at);
             __builtin_prefetch(out + at, 1);
         }
-    for (const gm_run *last = run + runs; run < last; run++) {
-        const float *left = a + run->a, *right = panel + run->b * width;
-        int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
-        for (int64_t t = 0; t < whole; t += BLOCK)
-            step(down, across, both, left + t, a_stride, right + t * width, width, low);
-        if (rest)
-            short_step(down, across, both, rows, width, rest, left + whole, a_stride, right + whole * width, width, low,
-                       &buffer);
-    }
-    store_sums(down, across, both, buffer.sums);
+}
+
+/* A block's rows from their sums. */
+GM_INLINE void end_rows(int64_t rows, int64_t columns, const float *sums, const gm_tile_end *end, const float *gate,
+                        float *out, int64_t out_stride) {
     if (end->pairs) {
-        end_in_pairs(rows, columns, buffer.sums, SIDE, end->bias, end, out, out_stride);
+        end_in_pairs(rows, columns, sums, SIDE, end->bias, end, gate, out, out_stride);
         return;
     }
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += VL) {
             int64_t n = left_of(columns, c);
-            vf value = v_load(buffer.sums + m * SIDE + c);
+            vf value = v_load(sums + m * SIDE + c);
             if (end->bias) value = v_add(value, v_load_n(end->bias + c, n));
             if (end->slope != 1.0f) value = v_leaky(v_set1(end->slope), value);
-            if (end->gate) {
-                vf y = v_load_n(end->gate + m * out_stride + c, n);
+            if (gate) {
+                vf y = v_load_n(gate + m * out_stride + c, n);
                 value = v_leaky_backward(v_set1(end->gate_slope), y, value);
             }
             v_store_n(out + m * out_stride + c, value, n);
         }
 }
 
+GM_INLINE void amx_rows(SIZES, const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                        const float *panel, gm_low_parts low, const gm_tile_end *end, float *out) {
+    const int64_t width = across * BLOCK, stride = rows->out_stride;
+    const bool apart = rows->sets > 1;
+    const int64_t in[2] = {apart || rows->count < BLOCK ? rows->count : BLOCK, down == 1 ? 0
+                                                                               : apart   ? rows->count
+                                                                                         : rows->count - BLOCK};
+    const amx_left at = {rows->a_stride, apart ? rows->a_set : BLOCK * rows->a_stride};
+    const int64_t behind = gm_words(apart ? rows->out_set : BLOCK * stride, end->pairs); /* the second block's output */
+    const float *gate = end->gate;
+    amx_buffer buffer;
+    unit_begin(in[0], in[1]);
+    clear_sums();
+    for (int block = 0; block < down; block++)
+        ask_for_end(in[block], width, end->pairs, gate ? gate + block * behind : NULL, out + block * behind, stride);
+    for (const gm_run *last = run + runs; run < last; run++) {
+        const float *left = a + run->a, *right = panel + run->b * width;
+        int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
+        for (int64_t t = 0; t < whole; t += BLOCK)
+            step(down, across, both, left + t, at, right + t * width, width, low);
+        if (rest)
+            short_step(down, across, both, in, width, rest, left + whole, at, right + whole * width, width, low,
+                       &buffer);
+    }
+    store_sums(down, across, both, buffer.sums);
+    for (int block = 0; block < down; block++)
+        end_rows(in[block], columns, buffer.sums + block * BLOCK * SIDE, end, gate ? gate + block * behind : NULL,
+                 out + block * behind, stride);
+}
+
 /* A row of places, side by side in x. */
-GM_INLINE void amx_row(SIZES, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
-                       amx_buffer *buffer) {
+GM_INLINE void amx_row(SIZES, const int64_t rows[2], int64_t columns, const gm_sweep *sweep, const float *x,
+                       const float *y, amx_buffer *buffer) {
     const int64_t width = across * BLOCK;
     const bool whole = columns == width || sweep->y_j == width; /* a panel holds more than its columns */
+    const amx_left at = {sweep->x_m, BLOCK * sweep->x_m};
     for (int64_t j = 0; j < sweep->J; j += BLOCK) {
         int64_t length = sweep->J - j < BLOCK ? sweep->J - j : BLOCK;
         const float *right = y + j * sweep->y_j;
         if (whole && length == BLOCK)
-            step(down, across, both, x + j, sweep->x_m, right, sweep->y_j, sweep->low);
+            step(down, across, both, x + j, at, right, sweep->y_j, sweep->low);
         else
-            short_step(down, across, both, rows, columns, length, x + j, sweep->x_m, right, sweep->y_j, sweep->low,
-                       buffer);
+            short_step(down, across, both, rows, columns, length, x + j, at, right, sweep->y_j, sweep->low, buffer);
     }
 }
 
 GM_INLINE void amx_outer(SIZES, int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
                          float *out, int64_t out_stride) {
+    const int64_t in[2] = {rows < BLOCK ? rows : BLOCK, down == 1 ? 0 : rows - BLOCK};
     amx_buffer buffer;
-    unit_begin(rows);
+    unit_begin(in[0], in[1]);
     clear_sums();
     for (int64_t n = 0; n < sweep->N; n++)
         for (int64_t i = 0; i < sweep->I; i++)
-            amx_row(down, across, both, rows, columns, sweep, x + n * sweep->x_n + i * sweep->x_i,
+            amx_row(down, across, both, in, columns, sweep, x + n * sweep->x_n + i * sweep->x_i,
                     y + n * sweep->y_n + i * sweep->y_i, &buffer);
     store_sums(down, across, both, buffer.sums);
     for (int64_t m = 0; m < rows; m++)
@@ -187,33 +216,31 @@ GM_INLINE void amx_outer(SIZES, int64_t rows, int64_t columns, const gm_sweep *s
 }
 
 /* Calls a template with its sizes as constants. */
-#define EACH_SIZE(CALL, both)                                                                                          \
-    switch ((rows > BLOCK) * 2 + (columns > BLOCK)) {                                                                  \
+#define EACH_SIZE(CALL, tall, both)                                                                                    \
+    switch ((tall)*2 + (columns > BLOCK)) {                                                                            \
     case 0: CALL(1, 1, both); break;                                                                                   \
     case 1: CALL(1, 2, both); break;                                                                                   \
     case 2: CALL(2, 1, both); break;                                                                                   \
     case 3: CALL(2, 2, both); break;                                                                                   \
     }
-#define EACH_TEMPLATE(CALL, two)                                                                                       \
+#define EACH_TEMPLATE(CALL, tall, two)                                                                                 \
     if (two) {                                                                                                         \
-        EACH_SIZE(CALL, true)                                                                                          \
+        EACH_SIZE(CALL, tall, true)                                                                                    \
     } else {                                                                                                           \
-        EACH_SIZE(CALL, false)                                                                                         \
+        EACH_SIZE(CALL, tall, false)                                                                                   \
     }
 
-static void amx_rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
-                          int64_t a_stride, const float *panel, gm_low_parts low, const gm_tile_end *end, float *out,
-                          int64_t out_stride) {
-#define ROWS(down, across, both)                                                                                       \
-    amx_rows(down, across, both, rows, columns, runs, run, a, a_stride, panel, low, end, out, out_stride)
-    EACH_TEMPLATE(ROWS, low.left)
+static void amx_rows_tile(const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                          const float *panel, gm_low_parts low, const gm_tile_end *end, float *out) {
+#define ROWS(down, across, both) amx_rows(down, across, both, rows, columns, runs, run, a, panel, low, end, out)
+    EACH_TEMPLATE(ROWS, rows->sets > 1 || rows->count > BLOCK, low.left)
 #undef ROWS
 }
 
 static void amx_outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y,
                            float *out, int64_t out_stride) {
 #define OUTER(down, across, both) amx_outer(down, across, both, rows, columns, sweep, x, y, out, out_stride)
-    EACH_TEMPLATE(OUTER, sweep->low.left)
+    EACH_TEMPLATE(OUTER, rows > BLOCK, sweep->low.left)
 #undef OUTER
 }
 

@@ -19,10 +19,11 @@ static inline int64_t parts_of(const gm_conv *g) { return g->precision == GM_HIG
  * tap t is kernel index first_tap + t * tap_step. */
 typedef struct axis {
     int64_t taps, step, pad, in_size, count, start, out_step, first_tap, tap_step;
+    bool bordered; /* zeros lie around the input, as far as taps reach: none is left out */
 } axis;
 
 static inline axis forward_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t in_size, int64_t out_size) {
-    return (axis){kernel, stride, pad, in_size, out_size, 0, 1, 0, 1};
+    return (axis){kernel, stride, pad, in_size, out_size, 0, 1, 0, 1, false};
 }
 
 /* Phase `phase` of the adjoint: image positions phase, phase + stride, ... gather from the map. */
@@ -38,13 +39,16 @@ static inline axis adjoint_axis(int64_t phase, int64_t kernel, int64_t stride, i
                   phase,
                   stride,
                   first + stride * (taps - 1),
-                  -stride};
+                  -stride,
+                  false};
 }
 
 static inline int64_t input_of(const axis *x, int64_t j) { return j * x->step - x->pad; }
-static inline int64_t tap_begin(const axis *x, int64_t j) { return min_of(x->taps, max_of(0, -input_of(x, j))); }
+static inline int64_t tap_begin(const axis *x, int64_t j) {
+    return x->bordered ? 0 : min_of(x->taps, max_of(0, -input_of(x, j)));
+}
 static inline int64_t tap_end(const axis *x, int64_t j) {
-    return max_of(tap_begin(x, j), min_of(x->taps, x->in_size - input_of(x, j)));
+    return x->bordered ? x->taps : max_of(tap_begin(x, j), min_of(x->taps, x->in_size - input_of(x, j)));
 }
 
 /* The first j' > j whose taps differ from j's. */

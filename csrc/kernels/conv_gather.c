@@ -49,7 +49,7 @@ typedef struct gather {
     int64_t group, groups, bands; /* images a group, groups, output rows a phase at most */
     int64_t panel_parts;
     const gm_conv *g;
-    bool adjoint;
+    bool adjoint, bordered; /* images of x have a border */
     const float *x, *w;
     float *y, *packed;
     bool y_pairs; /* y and the gate are arrays in pairs */
@@ -61,11 +61,15 @@ typedef struct gather {
 /* The axis of phase `index`: rows or columns. */
 static axis axis_of(const gather *op, bool rows, int64_t index) {
     const gm_conv *g = op->g;
+    axis at;
     if (rows)
-        return op->adjoint ? adjoint_axis(index, g->R, g->stride_h, g->pad_top, g->H, g->P)
-                           : forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
-    return op->adjoint ? adjoint_axis(index, g->S, g->stride_w, g->pad_left, g->W, g->Q)
-                       : forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
+        at = op->adjoint ? adjoint_axis(index, g->R, g->stride_h, g->pad_top, g->H, g->P)
+                         : forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
+    else
+        at = op->adjoint ? adjoint_axis(index, g->S, g->stride_w, g->pad_left, g->W, g->Q)
+                         : forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
+    at.bordered = op->bordered;
+    return at;
 }
 
 static gm_panel panel_at(const gather *op, int64_t index) { return gm_panel_at(&op->tile, op->out_channels, index); }
@@ -173,11 +177,11 @@ static int64_t most_rows(const gather *op) {
     return op->dot ? tile->dot_rows : gm_tile_rows(tile, panel_at(op, 0).columns);
 }
 
-/* `rows` outputs from value `out` of y on, in steps of a_stride and out_stride, in tiles. */
-static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t runs, const gm_run *run, int64_t rows,
-                     const float *a, int64_t a_stride, int64_t out, int64_t out_stride) {
+/* Outputs from value `out` of y on, in tiles of these rows. */
+static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t runs, const gm_run *run,
+                     const gm_rows *rows, const float *a, int64_t out) {
     const gm_tile_sizes *tile = &op->tile;
-    int64_t most = op->dot ? tile->dot_rows : gm_tile_rows(tile, panel.columns), tiles = ceil_div(rows, most);
+    int64_t most = op->dot ? tile->dot_rows : gm_tile_rows(tile, panel.columns), tiles = ceil_div(rows->count, most);
     float bias[WIDEST] = {0}; /* the last panel's bias, whole */
     const float *at_bias = op->epilogue.bias ? op->epilogue.bias + panel.first : NULL;
     if (at_bias && panel.columns < panel.width && !op->dot) {
@@ -190,22 +194,26 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
     gm_tile_end end = {
         .bias = at_bias, .slope = op->slope, .gate_slope = op->epilogue.gate_act.slope, .pairs = op->y_pairs};
     for (int64_t t = 0; t < tiles; t++) {
-        int64_t first = rows * t / tiles, m = rows * (t + 1) / tiles - first; /* even tiles: no thin last one */
-        const float *left = a + first * a_stride;
-        int64_t at = gm_words(out + panel.first + first * out_stride, op->y_pairs);
+        int64_t first = rows->count * t / tiles; /* even tiles: no thin last one */
+        gm_rows in = *rows;
+        in.count = rows->count * (t + 1) / tiles - first;
+        const float *left = a + first * in.a_stride;
+        int64_t at = gm_words(out + panel.first + first * in.out_stride, op->y_pairs);
         float *to = op->y + at;
         if (op->gates_in_tile) end.gate = op->epilogue.gate + at;
         if (op->dot)
-            op->kernels->dot_tile(m, panel.columns, runs, run, left, a_stride, packed, ph->depth, at_bias, op->slope,
-                                  to, out_stride);
+            op->kernels->dot_tile(in.count, panel.columns, runs, run, left, in.a_stride, packed, ph->depth, at_bias,
+                                  op->slope, to, in.out_stride);
         else
-            op->kernels->rows_tile(m, panel.columns, runs, run, left, a_stride, packed, low, &end, to, out_stride);
-        finish_rows(op, m, panel.columns, to, out_stride);
+            op->kernels->rows_tile(&in, panel.columns, runs, run, left, packed, low, &end, to);
+        for (int64_t set = 0; set < in.sets; set++)
+            finish_rows(op, in.count, panel.columns, to + set * in.out_set, in.out_stride);
     }
 }
 
 /* Whether n images of `width` positions with equal taps make tiles along the row: unless those would be much thinner. */
 static bool along_row(const gather *op, int64_t width, int64_t n) {
+    if (op->bordered) return true;
     int64_t most = most_rows(op);
     return 4 * n * ceil_div(width, most) <= 5 * width * ceil_div(n, most);
 }
@@ -227,16 +235,25 @@ static void gather_row(const gather *op, const phase *ph, int64_t i, const block
         int64_t out = out_row + (columns->start + j * columns->out_step) * op->out_channels;
         next = same_taps_until(columns, j);
         if (!along_row(op, next - j, images)) {
+            gm_rows rows = {images, op->in_image, op->out_image, 1, 0, 0};
             for (int64_t panel = of->panel0; panel < of->panel1; panel++)
-                multiply(op, ph, panel_at(op, panel), count, runs, images, x, op->in_image, out, op->out_image);
+                multiply(op, ph, panel_at(op, panel), count, runs, &rows, x, out);
             next = j + 1;
             continue;
         }
-        for (int64_t n = 0; n < images; n++)
+        /* Two images, a block each, where these are of the same taps because of their borders. */
+        int64_t together = op->bordered && !op->dot && next - j <= op->tile.vector ? 2 : 1;
+        for (int64_t n = 0; n < images; n += together) {
+            gm_rows rows = {.count = next - j,
+                            .a_stride = columns->step * op->in_channels,
+                            .out_stride = columns->out_step * op->out_channels,
+                            .sets = min_of(together, images - n),
+                            .a_set = op->in_image,
+                            .out_set = op->out_image};
             for (int64_t panel = of->panel0; panel < of->panel1; panel++)
-                multiply(op, ph, panel_at(op, panel), count, runs, next - j, x + n * op->in_image,
-                         columns->step * op->in_channels, out + n * op->out_image,
-                         columns->out_step * op->out_channels);
+                multiply(op, ph, panel_at(op, panel), count, runs, &rows, x + n * op->in_image,
+                         out + n * op->out_image);
+        }
     }
 }
 
@@ -280,72 +297,120 @@ static gm_tile_sizes tile_for(const gather *op) {
     return tile;
 }
 
-static void run_gather(gather *op, const gm_epilogue *epilogue) {
+/* The product but for its arrays. */
+static gather forward_of(const gm_conv *g, int64_t N) {
+    return (gather){.g = g,
+                    .N = N,
+                    .in_channels = g->C,
+                    .out_channels = g->K,
+                    .in_row = g->W * g->C,
+                    .in_image = g->H * g->W * g->C,
+                    .out_row = g->Q * g->K,
+                    .out_image = g->P * g->Q * g->K,
+                    .kernel_columns = g->S,
+                    .w_tap = g->C * g->K,
+                    .w_in = g->K,
+                    .w_out = 1,
+                    .row_phases = 1,
+                    .column_phases = 1};
+}
+
+static gather backward_data_of(const gm_conv *g, int64_t N) {
+    return (gather){.g = g,
+                    .adjoint = true,
+                    .N = N,
+                    .in_channels = g->K,
+                    .out_channels = g->C,
+                    .in_row = g->Q * g->K,
+                    .in_image = g->P * g->Q * g->K,
+                    .out_row = g->W * g->C,
+                    .out_image = g->H * g->W * g->C,
+                    .kernel_columns = g->S,
+                    .w_tap = g->C * g->K,
+                    .w_in = 1,
+                    .w_out = g->K,
+                    .row_phases = g->stride_h,
+                    .column_phases = g->stride_w};
+}
+
+/* What follows from the geometry, the same for any N. */
+static void plan_panels(gather *op) {
     op->kernels = gm_kernels_for(op->g->precision);
     op->parts = parts_of(op->g);
-    op->x_plane = op->N * op->in_image;
-    op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
     op->tile = tile_for(op);
     op->dot = op->out_channels <= GM_DOT_COLUMNS && op->parts == 1;
     op->panels = gm_panel_count(&op->tile, op->out_channels);
-    op->y_pairs = op->adjoint ? op->g->image_pairs : op->g->map_pairs;
-    if (epilogue) op->epilogue = *epilogue;
-    if (op->epilogue.gate_act.kind == GM_LINEAR) op->epilogue.gate = NULL; /* whose derivative is 1 */
-    const gm_epilogue *e = &op->epilogue;
-    op->slope = gm_slope_of(e->act);
-    op->gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !gm_is_curved(e->act) && !op->dot;
-    plan_gather(op);
-    int64_t phases = op->row_phases * op->column_phases;
-    gm_parallel_for(phases * op->panels, pack_task, op);
-    gm_parallel_for(op->groups * op->row_phases * op->bands * op->panel_parts, gather_task, op);
+    op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
+}
+
+static gather product_of(const gm_conv *g, bool adjoint, int64_t N) {
+    gather op = adjoint ? backward_data_of(g, N) : forward_of(g, N);
+    plan_panels(&op);
+    return op;
+}
+
+/* How far the taps of an axis reach beyond its input, on either side. */
+static int64_t reach(const axis *x) {
+    if (!x->count || !x->taps) return 0;
+    int64_t last = input_of(x, x->count - 1) + x->taps;
+    return max_of(0, max_of(-input_of(x, 0), last - x->in_size));
+}
+
+gm_border gm_conv_gather_border(const gm_conv *g, bool adjoint) {
+    gather op = adjoint ? backward_data_of(g, 1) : forward_of(g, 1);
+    gm_border border = {0, 0};
+    for (int64_t i = 0; i < op.row_phases; i++) {
+        axis rows = axis_of(&op, true, i);
+        border.rows = max_of(border.rows, reach(&rows));
+    }
+    for (int64_t i = 0; i < op.column_phases; i++) {
+        axis columns = axis_of(&op, false, i);
+        border.columns = max_of(border.columns, reach(&columns));
+    }
+    return border;
+}
+
+void gm_conv_gather_pack(const gm_conv *g, bool adjoint, const float *w, float *packed) {
+    gather op = product_of(g, adjoint, 1);
+    op.w = w;
+    op.packed = packed;
+    gm_parallel_for(op.row_phases * op.column_phases * op.panels, pack_task, &op);
+}
+
+void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const float *x, const gm_border *border, float *y,
+                           const gm_epilogue *epilogue, float *packed) {
+    gather op = product_of(g, adjoint, N);
+    op.x = x;
+    if (border) {
+        int64_t rows = op.in_image / op.in_row;
+        op.bordered = true;
+        op.in_row += 2 * border->columns * op.in_channels;
+        op.in_image = (rows + 2 * border->rows) * op.in_row;
+        op.x += border->rows * op.in_row + border->columns * op.in_channels;
+    }
+    op.y = y;
+    op.packed = packed;
+    op.x_plane = op.N * op.in_image;
+    op.y_pairs = op.adjoint ? op.g->image_pairs : op.g->map_pairs;
+    if (epilogue) op.epilogue = *epilogue;
+    if (op.epilogue.gate_act.kind == GM_LINEAR) op.epilogue.gate = NULL; /* whose derivative is 1 */
+    const gm_epilogue *e = &op.epilogue;
+    op.slope = gm_slope_of(e->act);
+    op.gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !gm_is_curved(e->act) && !op.dot;
+    plan_gather(&op);
+    gm_parallel_for(op.groups * op.row_phases * op.bands * op.panel_parts, gather_task, &op);
 }
 
 void gm_conv_gather_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
                             const gm_epilogue *epilogue, float *workspace) {
-    gather op = {.g = g,
-                 .adjoint = false,
-                 .N = N,
-                 .in_channels = g->C,
-                 .out_channels = g->K,
-                 .x = x,
-                 .w = w,
-                 .y = y,
-                 .in_row = g->W * g->C,
-                 .in_image = g->H * g->W * g->C,
-                 .out_row = g->Q * g->K,
-                 .out_image = g->P * g->Q * g->K,
-                 .kernel_columns = g->S,
-                 .w_tap = g->C * g->K,
-                 .w_in = g->K,
-                 .w_out = 1,
-                 .row_phases = 1,
-                 .column_phases = 1,
-                 .packed = workspace};
-    run_gather(&op, epilogue);
+    gm_conv_gather_pack(g, false, w, workspace);
+    gm_conv_gather_packed(g, false, N, x, NULL, y, epilogue, workspace);
 }
 
 void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                                   const gm_epilogue *epilogue, float *workspace) {
-    gather op = {.g = g,
-                 .adjoint = true,
-                 .N = N,
-                 .in_channels = g->K,
-                 .out_channels = g->C,
-                 .x = dy,
-                 .w = w,
-                 .y = dx,
-                 .in_row = g->Q * g->K,
-                 .in_image = g->P * g->Q * g->K,
-                 .out_row = g->W * g->C,
-                 .out_image = g->H * g->W * g->C,
-                 .kernel_columns = g->S,
-                 .w_tap = g->C * g->K,
-                 .w_in = 1,
-                 .w_out = g->K,
-                 .row_phases = g->stride_h,
-                 .column_phases = g->stride_w,
-                 .packed = workspace};
-    run_gather(&op, epilogue);
+    gm_conv_gather_pack(g, true, w, workspace);
+    gm_conv_gather_packed(g, true, N, dy, NULL, dx, epilogue, workspace);
 }
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {

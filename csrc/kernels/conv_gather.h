@@ -11,6 +11,18 @@ void gm_conv_gather_forward(const gm_conv *g, int64_t N, const float *x, const f
 void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                                   const gm_epilogue *epilogue, float *workspace);
 
+/* The same of many batches with one w: forward, or `adjoint` the input gradient. `pack` needs that workspace; then, any
+ * number of times, from several threads at once, x (N, in) -> y (N, out). With a border each of x's images has so many rows
+ * and columns of zeros on every side: then all outputs of a row are alike, and tiles are cut from whole rows. */
+typedef struct gm_border {
+    int64_t rows, columns;
+} gm_border;
+
+gm_border gm_conv_gather_border(const gm_conv *g, bool adjoint);
+void gm_conv_gather_pack(const gm_conv *g, bool adjoint, const float *w, float *packed);
+void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const float *x, const gm_border *border, float *y,
+                           const gm_epilogue *epilogue, float *packed);
+
 /* conv_weights.c; as in conv.h. */
 int64_t gm_conv_sweep_workspace(const gm_conv *g);
 void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace);

@@ -30,9 +30,10 @@ typedef struct unit_shape {
 
 enum { UNIT_BLOCKS = 8, UNIT_ROWS = 16, ROW_BYTES = 64 };
 
-static _Thread_local int64_t unit_rows; /* of a tile; 0: not set up */
+static _Thread_local int64_t unit_rows; /* of both blocks, as one number; 0: not set up */
 
-GM_INLINE void unit_begin(int64_t rows) {
+GM_INLINE void unit_begin(int64_t first, int64_t second) {
+    int64_t rows = first * (UNIT_ROWS + 1) + second;
     if (rows == unit_rows) return;
     unit_rows = rows;
     unit_shape shape = {.palette = 1};
@@ -40,10 +41,8 @@ GM_INLINE void unit_begin(int64_t rows) {
         shape.row_bytes[i] = ROW_BYTES;
         shape.rows[i] = UNIT_ROWS;
     }
-    if (rows <= UNIT_ROWS)
-        shape.rows[0] = shape.rows[1] = shape.rows[4] = (uint8_t)rows;
-    else
-        shape.rows[2] = shape.rows[3] = shape.rows[5] = (uint8_t)(rows - UNIT_ROWS);
+    shape.rows[0] = shape.rows[1] = shape.rows[4] = (uint8_t)first;
+    if (second) shape.rows[2] = shape.rows[3] = shape.rows[5] = (uint8_t)second;
     __asm__ volatile("ldtilecfg %0" ::"m"(shape));
 }
 

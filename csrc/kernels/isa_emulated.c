@@ -38,15 +38,14 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 enum { UNIT_BLOCKS = 8, UNIT_ROWS = 16 };
 
 static _Thread_local float unit[UNIT_BLOCKS][UNIT_ROWS][UNIT_ROWS];
-static _Thread_local int64_t unit_rows; /* of a tile; 0: not in use */
+static _Thread_local int64_t unit_rows[2]; /* of the first and the second block down */
 
-static void unit_begin(int64_t rows) { unit_rows = rows; }
-static void unit_end(void) { unit_rows = 0; }
+static void unit_begin(int64_t first, int64_t second) { unit_rows[0] = first, unit_rows[1] = second; }
+static void unit_end(void) { unit_rows[0] = unit_rows[1] = 0; }
 
 static int64_t rows_of(int block) {
-    bool first = block == 0 || block == 1 || block == 4, second = block == 2 || block == 3 || block == 5;
-    if (first) return unit_rows < UNIT_ROWS ? unit_rows : UNIT_ROWS;
-    return second && unit_rows > UNIT_ROWS ? unit_rows - UNIT_ROWS : UNIT_ROWS;
+    if (block == 0 || block == 1 || block == 4) return unit_rows[0];
+    return block == 2 || block == 3 || block == 5 ? unit_rows[1] : UNIT_ROWS;
 }
 
 static void unit_clear(int block) { memset(unit[block], 0, sizeof unit[block]); }

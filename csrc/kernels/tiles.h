@@ -55,6 +55,13 @@ typedef struct gm_low_parts {
     int64_t left, right;
 } gm_low_parts;
 
+/* The rows of a tile: so many, so far apart in A and in `out`. Where tiles multiply `blocks`, perhaps as many again: those of
+ * another set, so far behind the first. Each set of two then has a block at most, which rows alone might leave half empty. */
+typedef struct gm_rows {
+    int64_t count, a_stride, out_stride;
+    int64_t sets, a_set, out_set; /* 1 or 2 of them */
+} gm_rows;
+
 /* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. The values of a place are
  * neighbours; but of x they are x_m apart, and x_j is 1, where the tiles multiply `blocks`. */
 typedef struct gm_sweep {
@@ -72,7 +79,7 @@ typedef struct gm_sweep {
 typedef struct gm_tile_end {
     const float *bias;
     float slope;
-    const float *gate; /* as far apart as the rows of `out` */
+    const float *gate; /* laid out as `out` is */
     float gate_slope;
     bool pairs; /* `out` and the gate are arrays in pairs: out_stride is in values */
 } gm_tile_end;
@@ -81,8 +88,8 @@ typedef struct gm_tile_end {
     /* out[m, c] = end(sum over runs of a[m*a_stride + run.a + t] * panel[(run.b + t) * width + c]),                   \
      * m < rows, c < columns; width: columns in whole vectors. */ \
     X(void, rows_tile,                                                                                                   \
-      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \
-       const float *panel, gm_low_parts low, const gm_tile_end *end, float *out, int64_t out_stride))                    \
+      (const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, const float *panel,        \
+       gm_low_parts low, const gm_tile_end *end, float *out))                                                            \
     /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS, a bias and a slope. */                   \
     X(void, dot_tile,                                                                                                    \
       (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \

@@ -48,7 +48,7 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
         float sums[TILE_ROWS * TILE_VECTORS * VL];
         for (int m = 0; m < M; m++)
             for (int v = 0; v < V; v++) v_store(sums + (m * V + v) * VL, sum[m][v]);
-        end_in_pairs(M, columns, sums, V * VL, NULL, end, out, out_stride);
+        end_in_pairs(M, columns, sums, V * VL, NULL, end, gate, out, out_stride);
         return;
     }
     vf negative = v_set1(end->slope), closed = v_set1(end->gate_slope);
@@ -77,9 +77,10 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
 #define CASE_OF(M, V) ((M)*8 + (V))
 #define VECTORS_OF(columns) (((columns) + VL - 1) / VL)
 
-static void rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,
-                      const float *panel, gm_low_parts low, const gm_tile_end *end, float *out, int64_t out_stride) {
-    (void)low; /* two parts are for blocks alone */
+static void rows_tile(const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                      const float *panel, gm_low_parts low, const gm_tile_end *end, float *out) {
+    const int64_t a_stride = rows->a_stride, out_stride = rows->out_stride;
+    (void)low; /* two parts, and two sets of rows, are for blocks alone */
 #define NARROW(M, V)                                                                                                   \
     case CASE_OF(M, V):                                                                                                \
         rows_template(FIT(M, TILE_ROWS), V, columns, runs, run, a, a_stride, panel, end, out, out_stride);             \
@@ -89,7 +90,7 @@ static void rows_tile(int64_t rows, int64_t columns, int64_t runs, const gm_run 
         rows_template(FIT(M, WIDE_ROWS), FIT(V, TILE_VECTORS), columns, runs, run, a, a_stride, panel, end, out,       \
                       out_stride);                                                                                     \
         break;
-    switch (CASE_OF(rows, VECTORS_OF(columns))) { EACH_NARROW_SIZE(NARROW) EACH_WIDE_SIZE(WIDE) }
+    switch (CASE_OF(rows->count, VECTORS_OF(columns))) { EACH_NARROW_SIZE(NARROW) EACH_WIDE_SIZE(WIDE) }
 #undef WIDE
 #undef NARROW
 }

@@ -366,6 +366,21 @@ TEST(known_layers) {
         for (int64_t N = 1; N <= 9; N += 8) try_geometry(layers[i], N, &random);
 }
 
+/* Rows of outputs long enough for tiles of their own, of one image or of two: of as many images as there are tasks, and
+ * fewer, an odd number too; any padding, taps beyond it on one side alone, and enough channels to fill blocks. */
+TEST(wide_maps) {
+    static const gm_conv layers[] = {
+        {9, 10, 34, 9, 10, 32, 3, 3, 1, 1, 1, 1, GM_FLOAT32, false, false},
+        {8, 8, 48, 8, 8, 64, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
+        {17, 18, 32, 9, 9, 6, 3, 3, 2, 2, 1, 0, GM_FLOAT32, false, false},
+        {6, 20, 7, 6, 20, 33, 3, 7, 1, 1, 0, 5, GM_FLOAT32, false, false},
+        {12, 34, 6, 4, 17, 34, 2, 4, 3, 2, 0, 1, GM_FLOAT32, false, false},
+    };
+    gm_random random = {.seed = 10, .stream = 1};
+    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++)
+        for (int64_t N = 1; N <= 17; N += 8) try_geometry(layers[i], N, &random);
+}
+
 /* A stride longer than the kernel: pixels that no output reads get a gradient of exactly zero. */
 TEST(stride_beyond_kernel) {
     gm_random random = {.seed = 6, .stream = 1};
@@ -445,5 +460,5 @@ TEST(amx_is_given_up) {
     gm_set_num_threads(threads);
 }
 
-MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers),
+MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers), CASE(wide_maps),
      CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products), CASE(amx_is_given_up))

@@ -49,8 +49,8 @@ static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_
     gm_tile_end end = {.bias = with_bias ? bias.values : NULL, .slope = slope, .gate_slope = 0.25f};
     check_buffer gate = check_normal(out.count, &random);
     if (gated) end.gate = gate.values;
-    k->rows_tile(rows, columns, RUNS, run, a.values, a_row + 5, b.values, (gm_low_parts){0}, &end, out.values,
-                 out_stride);
+    gm_rows in = {.count = rows, .a_stride = a_row + 5, .out_stride = out_stride, .sets = 1};
+    k->rows_tile(&in, columns, RUNS, run, a.values, b.values, (gm_low_parts){0}, &end, out.values);
     for (int64_t i = 0; i < out.count; i++) {
         int64_t m = i / out_stride, c = i % out_stride;
         if (c < columns)
