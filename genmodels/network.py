@@ -48,8 +48,9 @@ class Network:
             and stores what one convolution or BatchNorm hands to the next, and the gradient that comes back, in them;
             or "high", which makes each of two values of bfloat16 and each product of three of theirs (Henry, Tang and
             Heinecke 2019), where the processor multiplies blocks of them (AMX: `cpu_info`), to within about 3e-6 of
-            the sum of the terms' sizes, and is "float32" elsewhere, as in layers of four channels or fewer. Sums,
-            weights, their gradients and all other layers are float32 in all three.
+            the sum of the terms' sizes, and is "float32" elsewhere, as in convolutions whose channels or map are too
+            small for three products to take less time than one. Sums, weights, their gradients and all other layers
+            are float32 in all three.
         stream: tells networks apart that share a seed, 0..2^32-1.
 
     Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,

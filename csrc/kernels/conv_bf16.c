@@ -9,8 +9,8 @@
  * before it leaves the caches: of wide maps a task makes and multiplies a few images, in a place of its thread's own; of
  * narrow ones, whose tiles want many images, all threads make a chunk and multiply it.
  *
- * Elsewhere, and where a single channel would leave half of each pair empty or few channels most of a block, the values stay
- * floats, rounded or as they are, and what is left is the convolution as it was.
+ * Elsewhere, and where blocks do not pay, the values stay floats, rounded or as they are, and what is left is the convolution
+ * as it was.
  *
  * An array in pairs is ready for a product that sums over its channels, and half as long to read for any other. */
 #include "kernels/conv_bf16.h"
