@@ -5,9 +5,9 @@
     build/peers-tf/bin/python benchmarks/quality/latents.py vae-keras --seeds 8 --framework tensorflow
 
 A model that has lost one shows in its KL, a nat or more below that of the others. A line for each seed: reconstruction
-and KL on the test images after an epoch of the recipe, nats an image. The other frameworks begin at the library's initial
-weights of the seed, with images in an order and noise of their own (torch_twin.py, tensorflow_twin.py); their test images
-are coded with noise in the mode of training, which for a model without batch normalisation or dropout is the same.
+and KL on the test images after an epoch of the recipe, nats an image. The other frameworks begin at the library's
+initial weights of the seed, with images in an order and noise of their own (torch_twin.py, tensorflow_twin.py); their
+test images are coded in the mode of training, which without batch normalisation and dropout is the same.
 
 Needs the framework, and `genmodels` on PYTHONPATH where its environment has none; the data as `genmodels.datasets.load`
 finds it.
