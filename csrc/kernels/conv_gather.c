@@ -207,7 +207,7 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
         else
             op->kernels->rows_tile(&in, panel.columns, runs, run, left, packed, low, &end, to);
         for (int64_t set = 0; set < in.sets; set++)
-            finish_rows(op, in.count, panel.columns, to + set * in.out_set, in.out_stride);
+            finish_rows(op, in.count, panel.columns, to + gm_words(set * in.out_set, op->y_pairs), in.out_stride);
     }
 }
 
@@ -297,40 +297,24 @@ static gm_tile_sizes tile_for(const gather *op) {
     return tile;
 }
 
-/* The product but for its arrays. */
-static gather forward_of(const gm_conv *g, int64_t N) {
+/* Forward from image to map or, adjoint, from map to image; but for the arrays. */
+static gather gather_of(const gm_conv *g, bool adjoint, int64_t N) {
+    int64_t image_row = g->W * g->C, map_row = g->Q * g->K, image = g->H * image_row, map = g->P * map_row;
     return (gather){.g = g,
+                    .adjoint = adjoint,
                     .N = N,
-                    .in_channels = g->C,
-                    .out_channels = g->K,
-                    .in_row = g->W * g->C,
-                    .in_image = g->H * g->W * g->C,
-                    .out_row = g->Q * g->K,
-                    .out_image = g->P * g->Q * g->K,
+                    .in_channels = adjoint ? g->K : g->C,
+                    .out_channels = adjoint ? g->C : g->K,
+                    .in_row = adjoint ? map_row : image_row,
+                    .in_image = adjoint ? map : image,
+                    .out_row = adjoint ? image_row : map_row,
+                    .out_image = adjoint ? image : map,
                     .kernel_columns = g->S,
                     .w_tap = g->C * g->K,
-                    .w_in = g->K,
-                    .w_out = 1,
-                    .row_phases = 1,
-                    .column_phases = 1};
-}
-
-static gather backward_data_of(const gm_conv *g, int64_t N) {
-    return (gather){.g = g,
-                    .adjoint = true,
-                    .N = N,
-                    .in_channels = g->K,
-                    .out_channels = g->C,
-                    .in_row = g->Q * g->K,
-                    .in_image = g->P * g->Q * g->K,
-                    .out_row = g->W * g->C,
-                    .out_image = g->H * g->W * g->C,
-                    .kernel_columns = g->S,
-                    .w_tap = g->C * g->K,
-                    .w_in = 1,
-                    .w_out = g->K,
-                    .row_phases = g->stride_h,
-                    .column_phases = g->stride_w};
+                    .w_in = adjoint ? 1 : g->K,
+                    .w_out = adjoint ? g->K : 1,
+                    .row_phases = adjoint ? g->stride_h : 1,
+                    .column_phases = adjoint ? g->stride_w : 1};
 }
 
 /* What follows from the geometry, the same for any N. */
@@ -343,12 +327,6 @@ static void plan_panels(gather *op) {
     op->w_plane = op->g->R * op->g->S * op->g->C * op->g->K;
 }
 
-static gather product_of(const gm_conv *g, bool adjoint, int64_t N) {
-    gather op = adjoint ? backward_data_of(g, N) : forward_of(g, N);
-    plan_panels(&op);
-    return op;
-}
-
 /* How far the taps of an axis reach beyond its input, on either side. */
 static int64_t reach(const axis *x) {
     if (!x->count || !x->taps) return 0;
@@ -357,7 +335,7 @@ static int64_t reach(const axis *x) {
 }
 
 gm_border gm_conv_gather_border(const gm_conv *g, bool adjoint) {
-    gather op = adjoint ? backward_data_of(g, 1) : forward_of(g, 1);
+    gather op = gather_of(g, adjoint, 1);
     gm_border border = {0, 0};
     for (int64_t i = 0; i < op.row_phases; i++) {
         axis rows = axis_of(&op, true, i);
@@ -371,7 +349,8 @@ gm_border gm_conv_gather_border(const gm_conv *g, bool adjoint) {
 }
 
 void gm_conv_gather_pack(const gm_conv *g, bool adjoint, const float *w, float *packed) {
-    gather op = product_of(g, adjoint, 1);
+    gather op = gather_of(g, adjoint, 1);
+    plan_panels(&op);
     op.w = w;
     op.packed = packed;
     gm_parallel_for(op.row_phases * op.column_phases * op.panels, pack_task, &op);
@@ -379,7 +358,8 @@ void gm_conv_gather_pack(const gm_conv *g, bool adjoint, const float *w, float *
 
 void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const float *x, const gm_border *border, float *y,
                            const gm_epilogue *epilogue, float *packed) {
-    gather op = product_of(g, adjoint, N);
+    gather op = gather_of(g, adjoint, N);
+    plan_panels(&op);
     op.x = x;
     if (border) {
         int64_t rows = op.in_image / op.in_row;

@@ -6,8 +6,8 @@
 #include "kernels/leaky_body.h"
 #include "kernels/tiles.h"
 
-/* sums (rows, stride) -> out, its rows and the gate's out_stride values apart; bias: NULL where the sums have it. Not inlined, as the many
- * sizes of tiles would leave the compiler no registers for its constants (twice as slow). */
+/* sums (rows, stride) -> out, its rows and the gate's out_stride values apart; bias: NULL where the sums have it. Not
+ * inlined, as the many sizes of tiles would leave the compiler no registers for its constants (twice as slow). */
 static __attribute__((noinline)) void end_in_pairs(int64_t rows, int64_t columns, const float *sums, int64_t stride,
                                                    const float *bias, const gm_tile_end *end, const float *gate,
                                                    float *out, int64_t out_stride) {

@@ -81,7 +81,7 @@ typedef struct gm_tile_end {
     float slope;
     const float *gate; /* laid out as `out` is */
     float gate_slope;
-    bool pairs; /* `out` and the gate are arrays in pairs: out_stride is in values */
+    bool pairs; /* `out` and the gate are arrays in pairs: out_stride and out_set are in values */
 } gm_tile_end;
 
 #define GM_TILE_KERNELS(X)                                                                                               \

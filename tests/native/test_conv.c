@@ -350,6 +350,15 @@ TEST(few_channels) { try_random(60, 2, 14, 5, 9); }
 TEST(many_channels) { try_random(25, 3, 9, 40, 5); }
 TEST(many_images) { try_random(25, 4, 6, 24, 33); }
 
+/* Layers in batches of two sizes. */
+static void try_layers(const gm_conv *layers, int count, uint64_t seed, int64_t small, int64_t large) {
+    gm_random random = {.seed = seed, .stream = 1};
+    for (int i = 0; i < count; i++) {
+        try_geometry(layers[i], small, &random);
+        try_geometry(layers[i], large, &random);
+    }
+}
+
 /* The layers of the reference networks, a dense layer as a convolution of one pixel, and kernels as large as the image,
  * whose adjoint makes an image of one place. */
 TEST(known_layers) {
@@ -367,9 +376,7 @@ TEST(known_layers) {
         {16, 16, 66, 8, 8, 1, 3, 3, 2, 2, 1, 1, GM_FLOAT32, false, false},
         {9, 9, 34, 9, 9, 3, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
     };
-    gm_random random = {.seed = 5, .stream = 1};
-    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++)
-        for (int64_t N = 1; N <= 9; N += 8) try_geometry(layers[i], N, &random);
+    try_layers(layers, (int)(sizeof layers / sizeof *layers), 5, 1, 9);
 }
 
 /* Rows of outputs that fill tiles, of one image or of two: of an odd number of images, fewer than there are tasks and more;
@@ -382,9 +389,7 @@ TEST(wide_maps) {
         {3, 30, 7, 3, 30, 33, 3, 7, 1, 1, 0, 5, GM_FLOAT32, false, false},
         {6, 30, 6, 2, 15, 34, 2, 4, 3, 2, 0, 1, GM_FLOAT32, false, false},
     };
-    gm_random random = {.seed = 10, .stream = 1};
-    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++)
-        for (int64_t N = 3; N <= 17; N += 14) try_geometry(layers[i], N, &random);
+    try_layers(layers, (int)(sizeof layers / sizeof *layers), 10, 3, 17);
 }
 
 /* A stride longer than the kernel: pixels that no output reads get a gradient of exactly zero. */
