@@ -124,6 +124,7 @@ class Network:
     @property
     def gradients(self) -> Mapping[str, np.ndarray]:
         """The gradients of the trainable weights by the same names: live views."""
+        self.parameter_gradients  # noqa: B018 - before somebody asks for them a training step need not write them all
         return Tensors(self._gradients)
 
     @property

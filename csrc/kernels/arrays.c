@@ -2,6 +2,7 @@
 #include "kernels/arrays.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "kernels/table.h"
@@ -184,49 +185,7 @@ void gm_dropout_backward(float rate, int64_t n, const uint8_t *keep, const float
     gm_parallel_for(cut_count(call.cut), dropout_backward_piece, &call);
 }
 
-/* ---- Optimizers ---- */
-
-typedef struct update_call {
-    cut cut;
-    const gm_update *step;
-    const float *g;
-    float *p, *first, *second;
-} update_call;
-
-static void adam_piece(void *context, int64_t index) {
-    const update_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    gm_kernels_active()->adam(call->step, length, call->g + at, call->p + at, call->first + at, call->second + at);
-}
-
-static void rmsprop_piece(void *context, int64_t index) {
-    const update_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    gm_kernels_active()->rmsprop(call->step, length, call->g + at, call->p + at, call->first + at, call->second + at);
-}
-
-static void sgd_piece(void *context, int64_t index) {
-    const update_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    gm_kernels_active()->sgd(call->step, length, call->g + at, call->p + at, call->first + at);
-}
-
-void gm_adam(const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v) {
-    update_call call = {cut_evenly(n), step, g, p, m, v};
-    gm_parallel_for(cut_count(call.cut), adam_piece, &call);
-}
-
-void gm_rmsprop(const gm_update *step, int64_t n, const float *g, float *p, float *v, float *b) {
-    update_call call = {cut_evenly(n), step, g, p, v, b};
-    gm_parallel_for(cut_count(call.cut), rmsprop_piece, &call);
-}
-
-void gm_sgd(const gm_update *step, int64_t n, const float *g, float *p, float *b) {
-    update_call call = {cut_evenly(n), step, g, p, b, NULL};
-    gm_parallel_for(cut_count(call.cut), sgd_piece, &call);
-}
-
-/* ---- Weights ---- */
+/* ---- Copies and averages ---- */
 
 typedef struct weights_call {
     cut cut;
@@ -243,6 +202,17 @@ static void clip_piece(void *context, int64_t index) {
 void gm_clip(float bound, int64_t n, float *x) {
     weights_call call = {cut_evenly(n), bound, NULL, x};
     gm_parallel_for(cut_count(call.cut), clip_piece, &call);
+}
+
+static void copy_piece(void *context, int64_t index) {
+    const weights_call *call = context;
+    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
+    memcpy(call->to + at, call->from + at, (size_t)length * sizeof *call->to);
+}
+
+void gm_copy(int64_t n, const float *x, float *y) {
+    weights_call call = {cut_evenly(n), 0.0f, x, y};
+    gm_parallel_for(cut_count(call.cut), copy_piece, &call);
 }
 
 static void moving_average_piece(void *context, int64_t index) {

@@ -26,10 +26,8 @@ float gm_peak(int64_t n, const float *x);
 void gm_dropout(const gm_random *random, float rate, int64_t n, const float *x, uint8_t *keep, float *y);
 void gm_dropout_backward(float rate, int64_t n, const uint8_t *keep, const float *dy, float *dx);
 
-void gm_adam(const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v);
-void gm_rmsprop(const gm_update *step, int64_t n, const float *g, float *p, float *v, float *b);
-void gm_sgd(const gm_update *step, int64_t n, const float *g, float *p, float *b);
-
+/* y (n) = x. */
+void gm_copy(int64_t n, const float *x, float *y);
 /* x (n) held to [-bound, bound]. */
 void gm_clip(float bound, int64_t n, float *x);
 /* mean (n) = decay * mean + (1 - decay) * x. */

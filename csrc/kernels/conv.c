@@ -82,12 +82,17 @@ static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, c
     gm_matrix_multiply(&product, workspace + depth_of(g));
 }
 
-static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
-                                    float *workspace) {
+static gm_matrix_product weights_product(const gm_conv *g, int64_t N, const float *x, const float *dy) {
     gm_matrix_product product = {.rows = depth_of(g), .columns = g->K, .depth = rows_of(g, N)};
     product.precision = g->precision;
     product.a = transposed(rows_by(x, depth_of(g)));
     product.b = rows_by(dy, g->K);
+    return product;
+}
+
+static void matrix_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
+                                    float *workspace) {
+    gm_matrix_product product = weights_product(g, N, x, dy);
     product.out = dw;
     product.add = add;
     gm_matrix_multiply(&product, workspace);
@@ -132,6 +137,16 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
     case WINOGRAD: gm_conv_winograd_backward_weights(g, N, x, dy, dw, workspace); break;
     case ANY: gm_conv_sweep_weights(g, N, x, dy, dw, workspace); break;
     }
+}
+
+bool gm_conv_gives_weights(const gm_conv *g) { return form_of(g) == MATRIX && g->P * g->Q == 1; }
+
+void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, gm_take_row take, void *context,
+                          float *workspace) {
+    gm_matrix_product product = weights_product(g, N, x, dy);
+    product.take = take;
+    product.context = context;
+    gm_matrix_multiply(&product, workspace);
 }
 
 int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {

@@ -46,6 +46,10 @@ typedef struct gm_epilogue {
     gm_activation gate_act; /* ... value is multiplied: the backward pass of the layer before, for free */
 } gm_epilogue;
 
+/* Uses what is nowhere written: `values` (columns) of row `row` of a matrix, from `column` on. Called from any thread, once for
+ * each element, while the values are in that one's cache. */
+typedef void (*gm_take_row)(void *context, int64_t row, int64_t column, int64_t columns, const float *values);
+
 /* Multiplications of one sample in any of the three calls: of taps that lie inside the image, not on padding. */
 int64_t gm_conv_products(const gm_conv *g);
 
@@ -67,5 +71,12 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
 /* x (N,H,W,C), dy (N,P,Q,K): dw (R,S,C,K) = gradient, or with `add` += gradient. */
 void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                               float *workspace);
+
+/* The same bits, nowhere written: `take` gets them, as rows (R*S*C) of K values. For batches of at most GM_TAKEN_BATCH, and
+ * where gm_conv_gives_weights(). */
+#define GM_TAKEN_BATCH 512
+bool gm_conv_gives_weights(const gm_conv *g);
+void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, gm_take_row take, void *context,
+                          float *workspace);
 
 #endif

@@ -25,15 +25,17 @@
 #include "kernels/turn.h"
 
 enum {
-    DEPTH = 512,        /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
-    STRETCH = 1024,     /* lanes of the shared side: 2 MB a block */
-    SHARED = 512 << 10, /* floats of a round, or those of one block: 2 MB */
-    OWN = 64 << 10,     /* floats that a task packs, or those of one group: 256 KB */
-    TASKS = 16,         /* at least, where there are so many groups */
-    SLOTS = 16,         /* most threads that multiply at a time, each with a place to pack */
+    DEPTH = GM_TAKEN_BATCH, /* of a block: a tile of 12 rows is 24 KB, a panel of 64 columns 128 KB */
+    STRETCH = 1024,         /* lanes of the shared side: 2 MB a block */
+    SHARED = 512 << 10,     /* floats of a round, or those of one block: 2 MB */
+    OWN = 64 << 10,         /* floats that a task packs, or those of one group: 256 KB */
+    TASKS = 16,             /* at least, where there are so many groups */
+    SLOTS = 16,             /* most threads that multiply at a time, each with a place to pack */
     FEW = 36,   /* lanes: what meets no more is not worth packing (1.2 times as fast in place, with 12 lanes 3 times) */
     NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
     WIDEST = 64,   /* no tile or panel of any instruction set is wider */
+    TALLEST = 32,  /* nor has a tile more rows */
+    TAKEN = 512,   /* columns of the rows that are taken: with those of a tile 64 KB, and long enough to be foreseen */
     MOST_UNIT = 16 /* nor is a block along the depth */
 };
 
@@ -260,11 +262,10 @@ typedef struct block {
     bool first, last;      /* along the depth */
 } block;
 
-/* Group `tile` of a times group `panel` of b, in as many pieces as the panel's width asks for. */
-static void multiply_groups(const plan *at, const block *of, int64_t tile_index, int64_t panel_index) {
-    gm_panel tile = group_at(of->a, tile_index), panel = group_at(of->b, panel_index);
-    int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns), stride = at->product->columns;
-    int64_t column = of->column0 + panel.first;
+/* A tile of a times a panel of b, into rows of `out` so far apart, in as many pieces as the panel's width asks for. */
+static void multiply_groups(const plan *at, const block *of, gm_panel tile, gm_panel panel, float *out,
+                            int64_t stride) {
+    int64_t most = gm_tile_rows(&at->kernels->tile, panel.columns);
     packed_group x = group_in(of->a, tile), y = group_in(of->b, panel);
     gm_sweep sweep = {.N = 1,
                       .I = 1,
@@ -273,9 +274,8 @@ static void multiply_groups(const plan *at, const block *of, int64_t tile_index,
                       .x_m = x.lane_step,
                       .y_j = y.depth_step,
                       .low = {x.low, y.low}};
-    float *out = at->product->out + (of->row0 + tile.first) * stride + column;
     bool begins = of->first && !at->product->add;
-    if (begins && bias_of(at)) begin_rows(at, tile.columns, column, panel.columns, out);
+    if (begins && bias_of(at)) begin_rows(at, tile.columns, of->column0 + panel.first, panel.columns, out);
     sweep.fresh = begins && !bias_of(at);
     for (int64_t row = 0; row < tile.columns; row += most)
         at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x.at + row * x.lane_step, y.at,
@@ -286,12 +286,39 @@ static void multiply_groups(const plan *at, const block *of, int64_t tile_index,
 /* Panels that all stay in the L2. */
 static bool is_small(const side *columns) { return columns->lanes * columns->depth <= OWN; }
 
+static void write_groups(const plan *at, const block *of, int64_t tile_index, int64_t panel_index) {
+    gm_panel tile = group_at(of->a, tile_index), panel = group_at(of->b, panel_index);
+    int64_t stride = at->product->columns, row = of->row0 + tile.first, column = of->column0 + panel.first;
+    multiply_groups(at, of, tile, panel, at->product->out + row * stride + column, stride);
+}
+
 /* The larger side outermost; but over small panels rows of `out` are written whole. */
-static void multiply_block(const plan *at, const block *of) {
+static void write_block(const plan *at, const block *of) {
     bool by_tiles = at->shared.is_a || is_small(of->b);
     const side *outer = by_tiles ? of->a : of->b, *inner = by_tiles ? of->b : of->a;
     for (int64_t i = outer->begin; i < outer->end; i++)
-        for (int64_t j = inner->begin; j < inner->end; j++) multiply_groups(at, of, by_tiles ? i : j, by_tiles ? j : i);
+        for (int64_t j = inner->begin; j < inner->end; j++) write_groups(at, of, by_tiles ? i : j, by_tiles ? j : i);
+}
+
+/* A tile's rows in the panels begin..end-1. */
+static void take_rows(const plan *at, const block *of, int64_t tile_index, int64_t begin, int64_t end) {
+    float rows[TALLEST * TAKEN];
+    gm_panel tile = group_at(of->a, tile_index);
+    int64_t first = group_at(of->b, begin).first, columns = 0;
+    for (int64_t j = begin; j < end; j++) {
+        gm_panel panel = group_at(of->b, j);
+        multiply_groups(at, of, tile, panel, rows + panel.first - first, TAKEN);
+        columns = panel.first + panel.columns - first;
+    }
+    for (int64_t m = 0; m < tile.columns; m++)
+        at->product->take(at->product->context, of->row0 + tile.first + m, of->column0 + first, columns,
+                          rows + m * TAKEN);
+}
+
+static void take_block(const plan *at, const block *of) {
+    const int64_t panels = TAKEN / at->kernels->tile.panel;
+    for (int64_t j = of->b->begin; j < of->b->end; j += panels)
+        for (int64_t i = of->a->begin; i < of->a->end; i++) take_rows(at, of, i, j, min_of(of->b->end, j + panels));
 }
 
 /* ---- Rounds ---- */
@@ -330,7 +357,7 @@ static void multiply_task(const plan *at, int64_t round, int64_t task) {
         for (int64_t k = 0; k < pack_tasks(&own); k++) pack(&own, k);
         block of = {&own, &shared, 0, lane, i == 0, i == at->blocks - 1};
         if (shared.is_a) of = (block){&shared, &own, lane, 0, i == 0, i == at->blocks - 1};
-        multiply_block(at, &of);
+        (at->product->take ? take_block : write_block)(at, &of);
     }
     at->kernels->tiles_end();
 }

@@ -14,7 +14,8 @@ typedef struct gm_matrix {
 } gm_matrix;
 
 /* out (rows, columns), its rows without gaps, = a (rows, depth) b (depth, columns) through the epilogue, which may be
- * NULL; or, `add`, out += a b. A row's values do not depend on how many others there are. */
+ * NULL; or, `add`, out += a b; or nothing, but `take` gets the rows of a b: of a depth of at most GM_TAKEN_BATCH. A row's values
+ * do not depend on how many others there are. */
 typedef struct gm_matrix_product {
     int64_t rows, columns, depth;
     gm_matrix a, b;
@@ -22,6 +23,8 @@ typedef struct gm_matrix_product {
     float *out;
     bool add;
     const gm_epilogue *epilogue;
+    gm_take_row take; /* NULL: out */
+    void *context;
 } gm_matrix_product;
 
 /* Floats of workspace of a product of at most these sizes; bounded, however large they are. */

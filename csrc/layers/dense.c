@@ -15,6 +15,10 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
     return gm_product_add_parameters(layer, (gm_shape){2, {in, units}}, units, error);
 }
 
+static bool leaves_kernel(const gm_layer *layer) {
+    return !layer->config.spectral_norm && gm_conv_gives_weights(&layer->conv);
+}
+
 const gm_layer_ops gm_dense_ops = {
     .name = "Dense",
     .resolve = resolve,
@@ -24,6 +28,7 @@ const gm_layer_ops gm_dense_ops = {
     .forward = gm_product_forward,
     .backward = gm_product_backward,
     .tangent = gm_product_tangent,
+    .leaves_kernel = leaves_kernel,
     .commit = gm_product_commit,
     .sets_gradients = true,
     .applies_act = true,

@@ -53,6 +53,7 @@ typedef struct gm_pass {
     gm_activation gate_act;
     bool frozen;         /* backward: leave the parameters' gradients alone, only dx is wanted */
     bool sets_gradients; /* backward: set the parameters' gradients, whatever is there, in place of adding to them */
+    bool leaves_kernel;  /* backward: leave the first parameter's gradient alone */
     gm_random random;    /* this layer's stream for this step */
 } gm_pass;
 
@@ -76,6 +77,9 @@ struct gm_layer_ops {
     void (*tangent)(gm_layer *layer, const gm_pass *pass);
     /* Whether x and y may be in pairs, with GM_LEAKY_RELU as the one act and gate; NULL: no. */
     bool (*takes_pairs)(const gm_layer *layer);
+    /* Whether it honours pass->leaves_kernel, of a kernel (in, out) whose gradient is gm_conv_take_weights of x and dy; NULL:
+     * no. */
+    bool (*leaves_kernel)(const gm_layer *layer);
     /* Takes over what a training forward left in `saved` for good (moving statistics); NULL: nothing. */
     void (*commit)(gm_layer *layer, const gm_pass *pass);
     /* The activation, of activation layers: lets the layer before apply it. NULL for others. */

@@ -143,7 +143,7 @@ static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
 void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
     if (!pass->frozen) {
         gm_product_backward_bias(layer, pass);
-        backward_kernel(layer, pass);
+        if (!pass->leaves_kernel) backward_kernel(layer, pass);
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = gm_product_backward_epilogue(pass);

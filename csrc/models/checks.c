@@ -43,8 +43,7 @@ gm_status gm_check_images(const char *model, const gm_images *x, const gm_shape 
     return gm_check_labels(model, x->N, labels, classes, error);
 }
 
-gm_status gm_check_gradients(const char *model, const gm_network *network, const char *name, uint64_t step,
-                             gm_error *error) {
+gm_status gm_check_gradients(const char *model, gm_network *network, const char *name, uint64_t step, gm_error *error) {
     float peak = gm_network_gradient_peak(network);
     GM_REQUIRE(peak <= GM_MAX_GRADIENT, error, GM_NONFINITE_ERROR,
                "%s: training diverged: at step %" PRIu64 " the largest gradient of the %s is %g, above %g; the weights "

@@ -23,8 +23,7 @@ gm_status gm_check_images(const char *model, const gm_images *x, const gm_shape 
                           int64_t classes, gm_error *error);
 
 /* GM_NONFINITE_ERROR unless every gradient of the network is at most GM_MAX_GRADIENT. */
-gm_status gm_check_gradients(const char *model, const gm_network *network, const char *name, uint64_t step,
-                             gm_error *error);
+gm_status gm_check_gradients(const char *model, gm_network *network, const char *name, uint64_t step, gm_error *error);
 
 /* A number for a message: a NaN without its sign, which is chance. */
 double gm_printed(double value);

@@ -103,10 +103,10 @@ gm_status gm_classifier_train_step(gm_classifier *classifier, const gm_images *x
     float *logits = forward_piece(classifier, x, 0, x->N, GM_TRAINING);
     gm_classifier_losses sums = loss_of_piece(classifier, x->N, logits, labels, 1.0 / N);
     *losses = (gm_classifier_losses){.loss = sums.loss / N, .accuracy = sums.accuracy / N};
-    gm_network_backward(network, x->N, logits, GM_WANT_PARAMETERS);
+    gm_network_backward(network, x->N, logits, GM_WANT_PARAMETERS | GM_UPDATE_NEXT);
     GM_TRY(check_finite(classifier, losses->loss, error));
     gm_network_commit(network);
-    gm_optimizer_update(classifier->optimizer, gm_network_gradients(network), gm_network_parameters(network));
+    gm_network_update(network, classifier->optimizer);
     return GM_OK;
 }
 

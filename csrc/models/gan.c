@@ -237,7 +237,7 @@ static void judge(gm_gan *gan, int64_t N, gm_gan_losses *losses) {
         const float *out = gm_network_forward(network, 2 * N, real, GM_TRAINING);
         judge_real(gan, N, out, d, losses);
         judge_fake(gan, N, out + N, d + N, losses);
-        learn(network, 2 * N, d, GM_WANT_PARAMETERS);
+        learn(network, 2 * N, d, GM_WANT_PARAMETERS | (gan->penalised ? 0 : GM_UPDATE_NEXT));
         return;
     }
     judge_real(gan, N, gm_network_forward(network, N, real, GM_TRAINING), d, losses);
@@ -276,9 +276,8 @@ static gm_status check_finite(const gm_gan *gan, int which, double loss, gm_erro
 }
 
 static gm_status update(gm_gan *gan, int which, double loss, gm_error *error) {
-    gm_network *network = gan->network[which];
     GM_TRY(check_finite(gan, which, loss, error));
-    gm_optimizer_update(gan->optimizer[which], gm_network_gradients(network), gm_network_parameters(network));
+    gm_network_update(gan->network[which], gan->optimizer[which]);
     return GM_OK;
 }
 
@@ -329,7 +328,7 @@ static gm_status train_generator(gm_gan *gan, const gm_gan_batch *batch, const f
     const float *out = gm_network_forward(discriminator, N, draw_fakes(gan, N, noise, labels), GM_TRAINING);
     losses->generator = gm_loss_of_generator(gan->config.objective, N, out, gan->buffers.outputs);
     float *dx = gm_network_backward(discriminator, N, gan->buffers.outputs, GM_WANT_INPUT);
-    gm_network_backward(generator, N, image_gradient(gan, N, dx), GM_WANT_PARAMETERS);
+    gm_network_backward(generator, N, image_gradient(gan, N, dx), GM_WANT_PARAMETERS | GM_UPDATE_NEXT);
     gm_network_commit(discriminator);
     gm_network_commit(generator);
     GM_TRY(update(gan, GENERATOR, losses->generator, error));

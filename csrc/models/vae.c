@@ -193,13 +193,13 @@ static gm_vae_losses forward_piece(gm_vae *vae, const gm_images *x, int64_t star
 /* ---- The training step ---- */
 
 static void backward(gm_vae *vae, int64_t N, const float *noise, const float *h) {
-    const unsigned both = GM_WANT_INPUT | GM_WANT_PARAMETERS;
+    const unsigned parameters = GM_WANT_PARAMETERS | GM_UPDATE_NEXT, both = GM_WANT_INPUT | parameters;
     int64_t L = vae->config.latent_dim;
     const float *dz = gm_network_backward(vae->network[DECODER], N, vae->buffers.dimage, both);
     gm_latent_backward(N, L, h, noise, dz, L + vae->config.num_classes, (double)vae->config.beta / (double)N,
                        vae->buffers.dh);
     float *dfeatures = gm_network_backward(vae->network[HEAD], N, vae->buffers.dh, both);
-    gm_network_backward(vae->network[ENCODER], N, dfeatures, GM_WANT_PARAMETERS);
+    gm_network_backward(vae->network[ENCODER], N, dfeatures, parameters);
 }
 
 static gm_status check_finite(const gm_vae *vae, const gm_vae_losses *losses, gm_error *error) {
@@ -215,9 +215,8 @@ static gm_status check_finite(const gm_vae *vae, const gm_vae_losses *losses, gm
 
 static void update(gm_vae *vae) {
     for (int i = 0; i < NETWORKS; i++) {
-        gm_network *network = vae->network[i];
-        gm_network_commit(network);
-        gm_optimizer_update(vae->optimizer[i], gm_network_gradients(network), gm_network_parameters(network));
+        gm_network_commit(vae->network[i]);
+        gm_network_update(vae->network[i], vae->optimizer[i]);
     }
 }
 

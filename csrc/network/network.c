@@ -11,122 +11,20 @@
  *
  * In bf16 what one convolution or batch normalisation hands to the next, and the gradient it gets back, is stored in pairs
  * (kernels/bfloat.h): half the memory to move, and for most products no rounding that they would not do themselves. */
-#include "network/network.h"
+#include "network/state.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "kernels/arrays.h"
 #include "kernels/bfloat.h"
 #include "network/initialize.h"
 
-enum { NONE = -1, PREDICT_PIECE = 128 };
-
-typedef struct node {
-    gm_layer layer;
-    int applied;    /* index of the activation this layer applies for a later one, or NONE */
-    int applied_by; /* of an activation: index of the layer that applies it, or NONE */
-    int gate;       /* index of the activation whose derivative this layer applies to its dx, or NONE */
-    bool gated;     /* of an activation: some layer has it as its gate */
-    const float *x; /* input and output of the last forward */
-    float *y;
-    float *dy; /* of a layer with a backward pass: its signal of the last one */
-    gm_meter meters[GM_PASS_KINDS];
-} node;
-
-typedef struct place {
-    float *y, *saved, *dx; /* NULL where the layer has none */
-} place;
-
-typedef struct plan {
-    gm_arena arena;
-    int64_t capacity; /* samples */
-    place *places;    /* (count) */
-    float *input;     /* (capacity, in) */
-    float *workspace;
-    float *gradient[2]; /* (capacity, the largest layer input or, with kept signals, output) */
-} plan;
-
-struct gm_network {
-    int count;
-    int first; /* the first layer with parameters: nobody needs gradients below it */
-    bool keeps_signals;
-    gm_shape input, output;
-    int64_t input_size, trainable, buffers;
-    float *parameters, *gradients;
-    gm_arena weights;
-    plan plan;
-    uint64_t seed, clock;
-    uint32_t stream;
-    unsigned flags; /* of the last forward */
-    node nodes[];
-};
+enum { PREDICT_PIECE = 128 };
 
 /* ---- Structure ---- */
-
-static bool is_activation(const node *n) { return n->layer.ops->activation != NULL; }
-
-/* The last layer before `index` that is not a view, or NONE. */
-static int before_views(const gm_network *network, int index) {
-    int i = index - 1;
-    while (i >= 0 && network->nodes[i].layer.ops->is_view) i--;
-    return i;
-}
-
-static void fuse(gm_network *network) {
-    for (int i = 0; i < network->count; i++) {
-        node *n = &network->nodes[i];
-        int b = before_views(network, i);
-        n->applied = n->applied_by = n->gate = NONE;
-        if (b == NONE) continue;
-        node *before = &network->nodes[b];
-        if (is_activation(n) && before->layer.ops->applies_act) {
-            n->applied_by = b;
-            before->applied = i;
-        }
-        if (n->layer.ops->applies_act && is_activation(before)) {
-            n->gate = b;
-            before->gated = true;
-        }
-    }
-}
-
-/* The layer that takes what layer `index` stores. */
-static int reader_of(const gm_network *network, int index) {
-    int i = index + 1;
-    while (i < network->count && (network->nodes[i].layer.ops->is_view || network->nodes[i].applied_by == index)) i++;
-    return i;
-}
-
-static gm_activation activation_of(const node *n) { return n->layer.ops->activation(&n->layer); }
-
-static int64_t channels_of(const gm_shape *shape) { return shape->rank ? shape->dim[shape->rank - 1] : 1; }
-
-static bool takes_pairs(const gm_layer *layer) { return layer->ops->takes_pairs && layer->ops->takes_pairs(layer); }
-
-/* Whether layer `writer` stores its output in pairs for layer `reader`. */
-static bool stores_pairs(const gm_network *network, int writer, int reader) {
-    if (network->keeps_signals || reader == network->count) return false;
-    const node *from = &network->nodes[writer], *to = &network->nodes[reader];
-    if (!takes_pairs(&from->layer) || !takes_pairs(&to->layer)) return false;
-    bool leaky = from->applied == NONE || activation_of(&network->nodes[from->applied]).kind == GM_LEAKY_RELU;
-    return leaky && gm_channels_pair(channels_of(&from->layer.out)) && gm_channels_pair(channels_of(&to->layer.in));
-}
-
-static void choose_storage(gm_network *network) {
-    for (int writer = 0; writer < network->count; writer++) {
-        if (network->nodes[writer].layer.ops->is_view || network->nodes[writer].applied_by != NONE) continue;
-        int reader = reader_of(network, writer);
-        bool pairs = stores_pairs(network, writer, reader);
-        network->nodes[writer].layer.y_pairs = pairs;
-        for (int i = writer + 1; i < reader; i++)
-            network->nodes[i].layer.x_pairs = network->nodes[i].layer.y_pairs = pairs;
-        if (reader < network->count) network->nodes[reader].layer.x_pairs = pairs;
-    }
-}
 
 static gm_status create_layers(gm_network *network, const gm_layer_config *configs, gm_error *error) {
     gm_shape shape = network->input;
@@ -185,24 +83,25 @@ static gm_status create_weights(gm_network *network, gm_error *error) {
 
 /* ---- The plan ---- */
 
-static bool owns_output(const node *n) { return !n->layer.ops->is_view && n->applied_by == NONE; }
+static bool owns_output(const gm_node *n) { return !n->layer.ops->is_view && n->applied_by == GM_NONE; }
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Run on a measuring arena, then on a placed one: the sizes are checked the first time. */
-static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, plan *p, gm_error *error) {
+static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, gm_plan *p, gm_error *error) {
     int64_t floats, widest = 0, workspace = 0;
     p->capacity = N;
-    p->places = (place *)(void *)gm_arena_bytes(arena, network->count * (int64_t)sizeof(place));
+    p->places = (gm_place *)(void *)gm_arena_bytes(arena, network->count * (int64_t)sizeof(gm_place));
     GM_TRY(gm_size_multiply(N, network->input_size, &floats, "batch of inputs", error));
     p->input = gm_arena_floats(arena, floats);
     for (int i = 0; i < network->count; i++) {
-        const node *n = &network->nodes[i];
+        const gm_node *n = &network->nodes[i];
         const gm_layer_ops *ops = n->layer.ops;
-        place at = {NULL, NULL, NULL};
+        gm_place at = {.factors = gm_factors_lay_out(&n->layer, N, arena)};
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.in_size, n->layer.x_pairs), &floats, ops->name, error));
         if (!ops->is_view) widest = larger(widest, floats);
-        if (network->keeps_signals && !ops->is_view && !is_activation(n)) at.dx = gm_arena_floats(arena, floats);
+        if (network->keeps_signals && !ops->is_view && !gm_node_is_activation(n))
+            at.dx = gm_arena_floats(arena, floats);
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.out_size, n->layer.y_pairs), &floats, ops->name, error));
         if (network->keeps_signals) widest = larger(widest, floats);
         if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
@@ -222,7 +121,7 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
 gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
     if (N <= network->plan.capacity) return GM_OK;
     gm_arena measured = gm_arena_measuring();
-    plan p;
+    gm_plan p;
     GM_TRY(lay_out(network, N, &measured, &p, error));
     gm_arena arena;
     GM_TRY(gm_arena_create(&measured, &arena, "activations of a network", error));
@@ -232,6 +131,7 @@ gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
         return status;
     }
     p.arena = arena;
+    gm_network_write_gradients(network);
     gm_arena_free(&network->plan.arena);
     network->plan = p;
     return GM_OK;
@@ -255,8 +155,8 @@ gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_
         gm_network_free(n);
         return status;
     }
-    fuse(n);
-    choose_storage(n);
+    gm_network_fuse(n);
+    gm_network_choose_storage(n);
     *network = n;
     return GM_OK;
 }
@@ -272,8 +172,8 @@ void gm_network_free(gm_network *network) {
 
 /* Whether layer i is the last activation, views behind it or not, and this forward leaves it out. */
 static bool left_out(const gm_network *network, int i) {
-    return (network->flags & GM_NO_LAST_ACT) && i == before_views(network, network->count) &&
-           is_activation(&network->nodes[i]);
+    return (network->flags & GM_NO_LAST_ACT) && i == gm_network_before_views(network, network->count) &&
+           gm_node_is_activation(&network->nodes[i]);
 }
 
 /* Dropout's blocks of one forward: a batch has at most 2^40 elements, so 2^38 blocks of four words. */
@@ -283,7 +183,7 @@ static gm_random random_of(const gm_network *network, const gm_layer *layer) {
 }
 
 static gm_pass pass_of(const gm_network *network, int i, int64_t N) {
-    const node *n = &network->nodes[i];
+    const gm_node *n = &network->nodes[i];
     return (gm_pass){.N = N,
                      .training = (network->flags & GM_TRAINING) != 0,
                      .x = n->x,
@@ -295,7 +195,7 @@ static gm_pass pass_of(const gm_network *network, int i, int64_t N) {
 
 /* A pass of node i over N samples ends that began at `start`; it was worth `products` forward products. */
 static void note_pass(gm_network *network, int i, gm_pass_kind kind, int64_t N, int products, double start) {
-    node *n = &network->nodes[i];
+    gm_node *n = &network->nodes[i];
     gm_meter *meter = &n->meters[kind];
     meter->passes++;
     meter->samples += N;
@@ -304,7 +204,7 @@ static void note_pass(gm_network *network, int i, gm_pass_kind kind, int64_t N, 
 }
 
 static void forward_layer(gm_network *network, int i, int64_t N, const float *x) {
-    node *n = &network->nodes[i];
+    gm_node *n = &network->nodes[i];
     n->x = x;
     if (!owns_output(n) || left_out(network, i)) {
         n->y = (float *)(uintptr_t)x; /* the same memory; written by nobody but its owner */
@@ -312,7 +212,8 @@ static void forward_layer(gm_network *network, int i, int64_t N, const float *x)
     }
     n->y = network->plan.places[i].y;
     gm_pass pass = pass_of(network, i, N);
-    if (n->applied != NONE && !left_out(network, n->applied)) pass.act = activation_of(&network->nodes[n->applied]);
+    if (n->applied != GM_NONE && !left_out(network, n->applied))
+        pass.act = gm_node_activation(&network->nodes[n->applied]);
     double start = gm_clock_seconds();
     n->layer.ops->forward(&n->layer, &pass);
     note_pass(network, i, GM_FORWARD_PASS, N, 1, start);
@@ -330,10 +231,10 @@ float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsign
 
 /* The derivative of activation i, in place, unless a later layer's gate has seen to it. */
 static void backward_activation(gm_network *network, int i, int64_t N, float *dy) {
-    const node *n = &network->nodes[i];
+    const gm_node *n = &network->nodes[i];
     if (n->gated || left_out(network, i)) return;
     double start = gm_clock_seconds();
-    gm_activate_backward(activation_of(n), N * n->layer.out_size, n->y, dy, dy);
+    gm_activate_backward(gm_node_activation(n), N * n->layer.out_size, n->y, dy, dy);
     note_pass(network, i, GM_BACKWARD_PASS, N, 0, start);
 }
 
@@ -345,22 +246,33 @@ static void clear_gradients(const gm_layer *layer) {
     }
 }
 
+/* Whether the gradient of layer i's kernel is kept as its factors. */
+static bool keeps_factors(gm_network *network, int i, int64_t N, const float *dy, unsigned wants) {
+    const gm_node *n = &network->nodes[i];
+    if (wants & GM_ADD) gm_network_write_gradients(network);
+    gm_factors *factors = &network->plan.places[i].factors;
+    factors->N = 0;
+    bool wanted = (wants & GM_UPDATE_NEXT) && !network->shows_gradients;
+    return wanted && gm_factors_keep(factors, &n->layer, N, n->x, dy);
+}
+
 static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, unsigned wants) {
-    node *n = &network->nodes[i];
+    gm_node *n = &network->nodes[i];
     bool frozen = !(wants & GM_WANT_PARAMETERS);
     gm_pass pass = pass_of(network, i, N);
     pass.dy = n->dy = dy;
     pass.dx = dx;
     pass.frozen = frozen;
     pass.sets_gradients = !(wants & GM_ADD) && n->layer.ops->sets_gradients;
-    if (n->gate != NONE) {
+    if (n->gate != GM_NONE) {
         pass.gate = n->x;
-        pass.gate_act = activation_of(&network->nodes[n->gate]);
+        pass.gate_act = gm_node_activation(&network->nodes[n->gate]);
     }
     double start = gm_clock_seconds();
+    if (!frozen) pass.leaves_kernel = keeps_factors(network, i, N, dy, wants);
     if (!frozen && !(wants & GM_ADD) && !pass.sets_gradients) clear_gradients(&n->layer);
     n->layer.ops->backward(&n->layer, &pass);
-    note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + !frozen, start);
+    note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + (!frozen && !pass.leaves_kernel), start);
 }
 
 /* Where layer i's input gradient goes: `turn` is the buffer that does not hold dy. */
@@ -374,9 +286,9 @@ float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned w
     bool want_input = wants & GM_WANT_INPUT;
     int lowest = want_input ? 0 : network->first, turn = 0;
     for (int i = network->count - 1; i >= lowest; i--) {
-        const node *n = &network->nodes[i];
+        const gm_node *n = &network->nodes[i];
         if (n->layer.ops->is_view) continue;
-        if (is_activation(n)) {
+        if (gm_node_is_activation(n)) {
             backward_activation(network, i, N, dy);
             continue;
         }
@@ -399,9 +311,10 @@ gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_e
                    GM_LAYER_ARGUMENTS(layer), purpose);
     }
     network->keeps_signals = true;
-    choose_storage(network);
+    gm_network_choose_storage(network);
+    gm_network_write_gradients(network);
     gm_arena_free(&network->plan.arena);
-    network->plan = (plan){.capacity = 0};
+    network->plan = (gm_plan){.capacity = 0};
     return GM_OK;
 }
 
@@ -409,7 +322,7 @@ gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_e
 void gm_network_tangent(gm_network *network, int64_t N, const float *t) {
     int turn = 0;
     for (int i = 0; i < network->count; i++) {
-        node *n = &network->nodes[i];
+        gm_node *n = &network->nodes[i];
         if (n->layer.ops->is_view) continue;
         gm_pass pass = pass_of(network, i, N);
         pass.x = t;
@@ -432,8 +345,6 @@ void gm_network_commit(gm_network *network) {
     }
 }
 
-float gm_network_gradient_peak(const gm_network *network) { return gm_peak(network->trainable, network->gradients); }
-
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error) {
     if (N <= 0) return GM_OK;
     GM_TRY(gm_network_reserve(network, N < PREDICT_PIECE ? N : PREDICT_PIECE, error));
@@ -455,15 +366,14 @@ const gm_shape *gm_network_input_shape(const gm_network *network) { return &netw
 const gm_shape *gm_network_output_shape(const gm_network *network) { return &network->output; }
 
 gm_activation gm_network_last_activation(const gm_network *network) {
-    int last = before_views(network, network->count);
-    if (last == NONE || !is_activation(&network->nodes[last])) return (gm_activation){GM_LINEAR, 0};
-    return activation_of(&network->nodes[last]);
+    int last = gm_network_before_views(network, network->count);
+    if (last == GM_NONE || !gm_node_is_activation(&network->nodes[last])) return (gm_activation){GM_LINEAR, 0};
+    return gm_node_activation(&network->nodes[last]);
 }
 
 int64_t gm_network_trainable(const gm_network *network) { return network->trainable; }
 int64_t gm_network_buffers(const gm_network *network) { return network->buffers; }
 float *gm_network_parameters(gm_network *network) { return network->parameters; }
-float *gm_network_gradients(gm_network *network) { return network->gradients; }
 int64_t gm_network_capacity(const gm_network *network) { return network->plan.capacity; }
 int64_t gm_network_plan_bytes(const gm_network *network) { return network->plan.arena.capacity; }
 float *gm_network_input(gm_network *network) { return network->plan.input; }

@@ -3,6 +3,7 @@
 #define GM_NETWORK_NETWORK_H
 
 #include "layers/layer.h"
+#include "network/optimizer.h"
 
 typedef struct gm_network gm_network;
 
@@ -20,7 +21,8 @@ const gm_shape *gm_network_output_shape(const gm_network *network);
 gm_activation gm_network_last_activation(const gm_network *network);
 
 /* The trainable parameters in layer order, without gaps, and their gradients: (gm_network_trainable). They never
- * move while the network lives. The others lie behind them: (gm_network_buffers) floats. */
+ * move while the network lives. The others lie behind them: (gm_network_buffers) floats. Once somebody has asked for the
+ * gradients, every backward pass writes them there; before, see GM_UPDATE_NEXT. */
 int64_t gm_network_trainable(const gm_network *network);
 int64_t gm_network_buffers(const gm_network *network);
 float *gm_network_parameters(gm_network *network);
@@ -46,7 +48,8 @@ const float *gm_network_layer_input(const gm_network *network, int index);
 enum {
     GM_WANT_INPUT = 1,      /* the gradient of the input */
     GM_WANT_PARAMETERS = 2, /* the gradients of the parameters, in place of those that are there */
-    GM_ADD = 4              /* ... added to those that are there */
+    GM_ADD = 4,             /* ... added to those that are there */
+    GM_UPDATE_NEXT = 8 /* with GM_WANT_PARAMETERS: no other pass will add to them, so that some need not be written */
 };
 /* After gm_network_forward(GM_TRAINING) of the same N: dy (N, out), overwritten -> the input gradient (N, in), or
  * NULL when not wanted. Gradients gathered over several passes are set by the first and added to by the others. */
@@ -70,8 +73,11 @@ void gm_network_tangent(gm_network *network, int64_t N, const float *t);
  * between. Apart from the forward, so that a step that fails changes nothing. */
 void gm_network_commit(gm_network *network);
 
-/* The largest |gradient|; infinity when one is not finite. */
-float gm_network_gradient_peak(const gm_network *network);
+/* The largest |gradient|, or a bound of it that GM_MAX_GRADIENT bounds; infinity when one is not finite. */
+float gm_network_gradient_peak(gm_network *network);
+
+/* One step of the optimizer of all its trainable parameters. Every |gradient| <= GM_MAX_GRADIENT. */
+void gm_network_update(gm_network *network, gm_optimizer *optimizer);
 
 /* Inference of any number of samples in pieces of at most the plan's batch: x (N, in) -> y (N, out). */
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error);

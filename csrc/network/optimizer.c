@@ -10,14 +10,16 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "kernels/arrays.h"
+#include "base/parallel.h"
+#include "kernels/table.h"
 
-enum { MOST_SLOTS = 2 };
+enum { MOST_SLOTS = 2, PIECE = 16384 };
 
 struct gm_optimizer {
     gm_optimizer_config config;
     int64_t count;
     uint64_t steps;
+    gm_update step; /* the one that has begun last */
     gm_arena arena;
     float *slot[MOST_SLOTS];
 };
@@ -83,24 +85,47 @@ void gm_optimizer_free(gm_optimizer *optimizer) {
     free(optimizer);
 }
 
-void gm_optimizer_update(gm_optimizer *optimizer, const float *g, float *p) {
+void gm_optimizer_begin(gm_optimizer *optimizer) {
     const gm_optimizer_config *config = &optimizer->config;
     double t = (double)++optimizer->steps;
-    gm_update step = {.learning_rate = config->learning_rate,
-                      .beta1 = config->beta1,
-                      .beta2 = config->beta2,
-                      .rho = config->rho,
-                      .momentum = config->momentum,
-                      .epsilon = config->epsilon};
-    switch (config->kind) {
-    case GM_ADAM:
-        step.correction1 = (float)(1.0 / (1.0 - pow((double)config->beta1, t)));
-        step.correction2 = (float)(1.0 / (1.0 - pow((double)config->beta2, t)));
-        gm_adam(&step, optimizer->count, g, p, optimizer->slot[0], optimizer->slot[1]);
-        break;
-    case GM_RMSPROP: gm_rmsprop(&step, optimizer->count, g, p, optimizer->slot[0], optimizer->slot[1]); break;
-    case GM_SGD: gm_sgd(&step, optimizer->count, g, p, optimizer->slot[0]); break;
+    optimizer->step = (gm_update){.learning_rate = config->learning_rate,
+                                  .beta1 = config->beta1,
+                                  .beta2 = config->beta2,
+                                  .rho = config->rho,
+                                  .momentum = config->momentum,
+                                  .epsilon = config->epsilon};
+    if (config->kind != GM_ADAM) return;
+    optimizer->step.correction1 = (float)(1.0 / (1.0 - pow((double)config->beta1, t)));
+    optimizer->step.correction2 = (float)(1.0 / (1.0 - pow((double)config->beta2, t)));
+}
+
+void gm_optimizer_move(const gm_optimizer *optimizer, int64_t first, int64_t count, const float *g, float *p) {
+    const gm_kernels *kernels = gm_kernels_active();
+    const gm_update *step = &optimizer->step;
+    float *a = optimizer->slot[0] + first, *b = optimizer->slot[1] ? optimizer->slot[1] + first : NULL;
+    switch (optimizer->config.kind) {
+    case GM_ADAM: kernels->adam(step, count, g, p, a, b); break;
+    case GM_RMSPROP: kernels->rmsprop(step, count, g, p, a, b); break;
+    case GM_SGD: kernels->sgd(step, count, g, p, a); break;
     }
+}
+
+typedef struct move_call {
+    const gm_optimizer *optimizer;
+    int64_t first, count;
+    const float *g;
+    float *p;
+} move_call;
+
+static void move_piece(void *context, int64_t index) {
+    const move_call *call = context;
+    int64_t at = index * PIECE, left = call->count - at;
+    gm_optimizer_move(call->optimizer, call->first + at, left < PIECE ? left : PIECE, call->g + at, call->p + at);
+}
+
+void gm_optimizer_move_many(const gm_optimizer *optimizer, int64_t first, int64_t count, const float *g, float *p) {
+    move_call call = {optimizer, first, count, g, p};
+    gm_parallel_for((count + PIECE - 1) / PIECE, move_piece, &call);
 }
 
 gm_status gm_optimizer_set_learning_rate(gm_optimizer *optimizer, float learning_rate, gm_error *error) {

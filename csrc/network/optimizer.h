@@ -24,8 +24,11 @@ gm_status gm_optimizer_create(const gm_optimizer_config *config, int64_t count, 
                               gm_error *error);
 void gm_optimizer_free(gm_optimizer *optimizer);
 
-/* p (count) moves by one step along g (count). Every |g| <= GM_MAX_GRADIENT. */
-void gm_optimizer_update(gm_optimizer *optimizer, const float *g, float *p);
+/* A step begins; then every parameter moves once, in any order and from any thread: p (count) are those from `first` on, g
+ * (count) their gradients, every |g| <= GM_MAX_GRADIENT. The second is for long stretches: it uses all threads. */
+void gm_optimizer_begin(gm_optimizer *optimizer);
+void gm_optimizer_move(const gm_optimizer *optimizer, int64_t first, int64_t count, const float *g, float *p);
+void gm_optimizer_move_many(const gm_optimizer *optimizer, int64_t first, int64_t count, const float *g, float *p);
 
 gm_status gm_optimizer_set_learning_rate(gm_optimizer *optimizer, float learning_rate, gm_error *error);
 

@@ -355,7 +355,11 @@ static PyObject *get_parameters(gmpy_network *self, void *unused) {
 
 static PyObject *get_gradients(gmpy_network *self, void *unused) {
     (void)unused;
-    return flat_view(self, gm_network_gradients(self->core));
+    float *gradients = NULL;
+    gmpy_lock(self->lock);
+    Py_BEGIN_ALLOW_THREADS gradients = gm_network_gradients(self->core);
+    Py_END_ALLOW_THREADS gmpy_unlock(self->lock);
+    return flat_view(self, gradients);
 }
 
 static PyObject *get_input_shape(gmpy_network *self, void *unused) {
@@ -412,7 +416,8 @@ static PyMethodDef network_methods[] = {
 
 static PyGetSetDef network_getset[] = {
     {"parameters", (getter)get_parameters, NULL, "The trainable parameters, one live 1-D view.", NULL},
-    {"gradients", (getter)get_gradients, NULL, "Their gradients, one live 1-D view.", NULL},
+    {"gradients", (getter)get_gradients, NULL,
+     "Their gradients, one live 1-D view. Those of tensors() are up to date once this was asked for.", NULL},
     {"input_shape", (getter)get_input_shape, NULL, "Without the batch axis.", NULL},
     {"output_shape", (getter)get_output_shape, NULL, "Without the batch axis.", NULL},
     {"plan_bytes", (getter)get_plan_bytes, NULL, "Bytes of the activation plan.", NULL},

@@ -1,0 +1,76 @@
+/* What a network is made of, for the files of this folder. */
+#ifndef GM_NETWORK_STATE_H
+#define GM_NETWORK_STATE_H
+
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "network/network.h"
+
+enum { GM_NONE = -1 };
+
+typedef struct gm_node {
+    gm_layer layer;
+    int applied;    /* index of the activation this layer applies for a later one, or GM_NONE */
+    int applied_by; /* of an activation: index of the layer that applies it, or GM_NONE */
+    int gate;       /* index of the activation whose derivative this layer applies to its dx, or GM_NONE */
+    bool gated;     /* of an activation: some layer has it as its gate */
+    const float *x; /* input and output of the last forward */
+    float *y;
+    float *dy; /* of a layer with a backward pass: its signal of the last one */
+    gm_meter meters[GM_PASS_KINDS];
+} gm_node;
+
+/* The gradient of a wide dense layer's kernel, see update.c. */
+typedef struct gm_factors {
+    int64_t N;     /* samples; 0: the gradient is written */
+    float *x, *dy; /* (capacity, GM_TAKEN_BATCH at most; in), (the same, out) */
+} gm_factors;
+
+typedef struct gm_place {
+    float *y, *saved, *dx; /* NULL where the layer has none */
+    gm_factors factors;    /* likewise */
+} gm_place;
+
+typedef struct gm_plan {
+    gm_arena arena;
+    int64_t capacity; /* samples */
+    gm_place *places; /* (count) */
+    float *input;     /* (capacity, in) */
+    float *workspace;
+    float *gradient[2]; /* (capacity, the largest layer input or, with kept signals, output) */
+} gm_plan;
+
+struct gm_network {
+    int count;
+    int first; /* the first layer with parameters: nobody needs gradients below it */
+    bool keeps_signals;
+    bool shows_gradients; /* somebody may look at them at any time */
+    gm_shape input, output;
+    int64_t input_size, trainable, buffers;
+    float *parameters, *gradients;
+    gm_arena weights;
+    gm_plan plan;
+    uint64_t seed, clock;
+    uint32_t stream;
+    unsigned flags; /* of the last forward */
+    gm_node nodes[];
+};
+
+static inline bool gm_node_is_activation(const gm_node *n) { return n->layer.ops->activation != NULL; }
+static inline gm_activation gm_node_activation(const gm_node *n) { return n->layer.ops->activation(&n->layer); }
+
+/* The last layer before `index` that is not a view, or GM_NONE. */
+int gm_network_before_views(const gm_network *network, int index);
+
+/* structure.c: which layer applies which activation; what is stored in pairs. */
+void gm_network_fuse(gm_network *network);
+void gm_network_choose_storage(gm_network *network);
+
+/* update.c: a place for the factors of this layer's gradient, where it may come to have some; keeps them, where that pays, in
+ * place of a gradient still to be made; writes all gradients that are kept so. */
+gm_factors gm_factors_lay_out(const gm_layer *layer, int64_t N, gm_arena *arena);
+bool gm_factors_keep(gm_factors *factors, const gm_layer *layer, int64_t N, const float *x, const float *dy);
+void gm_network_write_gradients(gm_network *network);
+
+#endif

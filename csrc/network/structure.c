@@ -1,0 +1,58 @@
+/* Which layers work as one, and what they hand each other how; chosen when the network is made. */
+#include "network/state.h"
+
+int gm_network_before_views(const gm_network *network, int index) {
+    int i = index - 1;
+    while (i >= 0 && network->nodes[i].layer.ops->is_view) i--;
+    return i;
+}
+
+void gm_network_fuse(gm_network *network) {
+    for (int i = 0; i < network->count; i++) {
+        gm_node *n = &network->nodes[i];
+        int b = gm_network_before_views(network, i);
+        n->applied = n->applied_by = n->gate = GM_NONE;
+        if (b == GM_NONE) continue;
+        gm_node *before = &network->nodes[b];
+        if (gm_node_is_activation(n) && before->layer.ops->applies_act) {
+            n->applied_by = b;
+            before->applied = i;
+        }
+        if (n->layer.ops->applies_act && gm_node_is_activation(before)) {
+            n->gate = b;
+            before->gated = true;
+        }
+    }
+}
+
+/* The layer that takes what layer `index` stores. */
+static int reader_of(const gm_network *network, int index) {
+    int i = index + 1;
+    while (i < network->count && (network->nodes[i].layer.ops->is_view || network->nodes[i].applied_by == index)) i++;
+    return i;
+}
+
+static int64_t channels_of(const gm_shape *shape) { return shape->rank ? shape->dim[shape->rank - 1] : 1; }
+
+static bool takes_pairs(const gm_layer *layer) { return layer->ops->takes_pairs && layer->ops->takes_pairs(layer); }
+
+/* Whether layer `writer` stores its output in pairs for layer `reader`. */
+static bool stores_pairs(const gm_network *network, int writer, int reader) {
+    if (network->keeps_signals || reader == network->count) return false;
+    const gm_node *from = &network->nodes[writer], *to = &network->nodes[reader];
+    if (!takes_pairs(&from->layer) || !takes_pairs(&to->layer)) return false;
+    bool leaky = from->applied == GM_NONE || gm_node_activation(&network->nodes[from->applied]).kind == GM_LEAKY_RELU;
+    return leaky && gm_channels_pair(channels_of(&from->layer.out)) && gm_channels_pair(channels_of(&to->layer.in));
+}
+
+void gm_network_choose_storage(gm_network *network) {
+    for (int writer = 0; writer < network->count; writer++) {
+        if (network->nodes[writer].layer.ops->is_view || network->nodes[writer].applied_by != GM_NONE) continue;
+        int reader = reader_of(network, writer);
+        bool pairs = stores_pairs(network, writer, reader);
+        network->nodes[writer].layer.y_pairs = pairs;
+        for (int i = writer + 1; i < reader; i++)
+            network->nodes[i].layer.x_pairs = network->nodes[i].layer.y_pairs = pairs;
+        if (reader < network->count) network->nodes[reader].layer.x_pairs = pairs;
+    }
+}

@@ -1,0 +1,139 @@
+/* Gradients on their way into the parameters.
+ *
+ * That of a wide dense layer's kernel is x^T dy, of N rows each, and may have a hundred times as many values as these. Written,
+ * it would be read twice: to see that it is finite, and by the optimizer; more than half of all that an update moves. So a
+ * backward pass with GM_UPDATE_NEXT keeps x and dy, the factors, and the update uses their product block by block while it is
+ * in a cache. The bits are the same. Whoever asks for the gradients finds them written, from then on always. */
+#include <math.h>
+#include <stddef.h>
+
+#include "base/clock.h"
+#include "kernels/arrays.h"
+#include "network/state.h"
+
+enum {
+    KERNEL = 0,
+    WIDE = 1 << 20, /* values: 4 MB, which stay in no cache of a core */
+    AS_MANY = 2     /* times the values of the factors: less would not pay for copying them */
+};
+
+static bool has_factors(const gm_layer *layer) {
+    return layer->ops->leaves_kernel && layer->ops->leaves_kernel(layer) && layer->parameter[KERNEL].count >= WIDE;
+}
+
+static int64_t most_rows(int64_t N) { return N < GM_TAKEN_BATCH ? N : GM_TAKEN_BATCH; }
+
+gm_factors gm_factors_lay_out(const gm_layer *layer, int64_t N, gm_arena *arena) {
+    if (!has_factors(layer)) return (gm_factors){0, NULL, NULL};
+    float *x = gm_arena_floats(arena, most_rows(N) * layer->in_size);
+    return (gm_factors){0, x, gm_arena_floats(arena, most_rows(N) * layer->out_size)};
+}
+
+bool gm_factors_keep(gm_factors *factors, const gm_layer *layer, int64_t N, const float *x, const float *dy) {
+    int64_t values = N * (layer->in_size + layer->out_size);
+    if (!factors->x || N > GM_TAKEN_BATCH || layer->parameter[KERNEL].count / AS_MANY < values) return false;
+    gm_copy(N * layer->in_size, x, factors->x);
+    gm_copy(N * layer->out_size, dy, factors->dy);
+    factors->N = N;
+    return true;
+}
+
+/* ---- Gradients that somebody looks at ---- */
+
+static gm_factors *factors_of(const gm_network *network, int index) { return &network->plan.places[index].factors; }
+
+static bool is_kept(const gm_network *network, int index) {
+    return network->plan.places && factors_of(network, index)->N;
+}
+
+static void write_gradient(gm_network *network, int index) {
+    const gm_layer *layer = &network->nodes[index].layer;
+    gm_factors *factors = factors_of(network, index);
+    gm_conv_backward_weights(&layer->conv, factors->N, factors->x, factors->dy, false,
+                             layer->parameter[KERNEL].gradient, network->plan.workspace);
+    factors->N = 0;
+}
+
+void gm_network_write_gradients(gm_network *network) {
+    for (int i = 0; i < network->count; i++)
+        if (is_kept(network, i)) write_gradient(network, i);
+}
+
+float *gm_network_gradients(gm_network *network) {
+    gm_network_write_gradients(network);
+    network->shows_gradients = true;
+    return network->gradients;
+}
+
+/* ---- The update ---- */
+
+/* Where the kernel of layer `index` begins among the parameters. */
+static int64_t first_of(const gm_network *network, int index) {
+    return network->nodes[index].layer.parameter[KERNEL].value - network->parameters;
+}
+
+/* No |gradient| exceeds it, however its sum was rounded; not a number where a factor is not finite. */
+static float bound_of(const gm_network *network, int index) {
+    const gm_layer *layer = &network->nodes[index].layer;
+    const gm_factors *factors = factors_of(network, index);
+    double x = (double)gm_peak(factors->N * layer->in_size, factors->x);
+    double dy = (double)gm_peak(factors->N * layer->out_size, factors->dy);
+    return (float)(1.1 * (double)factors->N * x * dy);
+}
+
+float gm_network_gradient_peak(gm_network *network) {
+    float peak = 0;
+    int64_t begin = 0;
+    for (int i = 0; i < network->count; i++) {
+        if (!is_kept(network, i)) continue;
+        float bound = bound_of(network, i);
+        if (!(bound <= GM_MAX_GRADIENT)) {
+            write_gradient(network, i);
+            continue;
+        }
+        float written = gm_peak(first_of(network, i) - begin, network->gradients + begin);
+        peak = fmaxf(peak, fmaxf(bound, written));
+        begin = first_of(network, i) + network->nodes[i].layer.parameter[KERNEL].count;
+    }
+    return fmaxf(peak, gm_peak(network->trainable - begin, network->gradients + begin));
+}
+
+typedef struct row_update {
+    const gm_optimizer *optimizer;
+    int64_t first, width;
+    float *parameters;
+} row_update;
+
+static void move_row(void *context, int64_t row, int64_t column, int64_t columns, const float *values) {
+    const row_update *update = context;
+    int64_t first = update->first + row * update->width + column;
+    gm_optimizer_move(update->optimizer, first, columns, values, update->parameters + first);
+}
+
+static void move_by_factors(gm_network *network, int index, const gm_optimizer *optimizer) {
+    gm_node *n = &network->nodes[index];
+    const gm_factors *factors = factors_of(network, index);
+    row_update update = {optimizer, first_of(network, index), n->layer.out_size, network->parameters};
+    double start = gm_clock_seconds();
+    gm_conv_take_weights(&n->layer.conv, factors->N, factors->x, factors->dy, move_row, &update,
+                         network->plan.workspace);
+    gm_meter *meter = &n->meters[GM_BACKWARD_PASS]; /* which has counted the pass itself */
+    meter->products += (double)(factors->N * n->layer.ops->products(&n->layer));
+    meter->seconds += gm_clock_seconds() - start;
+}
+
+static void move_written(gm_network *network, const gm_optimizer *optimizer, int64_t first, int64_t end) {
+    gm_optimizer_move_many(optimizer, first, end - first, network->gradients + first, network->parameters + first);
+}
+
+void gm_network_update(gm_network *network, gm_optimizer *optimizer) {
+    int64_t begin = 0;
+    gm_optimizer_begin(optimizer);
+    for (int i = 0; i < network->count; i++) {
+        if (!is_kept(network, i)) continue;
+        move_written(network, optimizer, begin, first_of(network, i));
+        move_by_factors(network, i, optimizer);
+        begin = first_of(network, i) + network->nodes[i].layer.parameter[KERNEL].count;
+    }
+    move_written(network, optimizer, begin, network->trainable);
+}
