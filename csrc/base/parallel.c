@@ -7,7 +7,7 @@
  * A job is published as one atomic word, the ticket: a serial number and how many helpers it wants. A worker that sees
  * a new ticket and is among the wanted takes indices until none is left, then counts itself out; the caller does the
  * same and waits for the count. Both sides spin briefly before they sleep, since jobs of one training step follow each
- * other within microseconds. */
+ * other within microseconds; but they let other threads go first, or a busy machine would wait for those who wait. */
 #define _GNU_SOURCE
 #include "base/parallel.h"
 
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPINS = 4000, HELPER_BITS = 16 };
+enum { SPINS = 4000, YIELD_EVERY = 16, HELPER_BITS = 16 };
 
 typedef struct pool {
     pthread_mutex_t lock;
@@ -41,10 +41,13 @@ static atomic_int thread_limit;
 static _Thread_local bool inside_task;
 static _Thread_local int slot;
 
-static void relax(void) {
+/* While spinning for the i-th time: now and then another thread that waits for this processor goes first, perhaps the one
+ * that is waited for. */
+static void relax(int i) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #endif
+    if (i % YIELD_EVERY == 0) (void)sched_yield();
 }
 
 /* The parent's workers do not exist in the child. */
@@ -94,7 +97,7 @@ static unsigned long await_ticket(pool *p, unsigned long seen) {
     for (int i = 0; i < SPINS; i++) {
         unsigned long ticket = atomic_load_explicit(&p->ticket, memory_order_acquire);
         if (ticket != seen) return ticket;
-        relax();
+        relax(i);
     }
     pthread_mutex_lock(&p->lock);
     unsigned long ticket = atomic_load_explicit(&p->ticket, memory_order_acquire);
@@ -157,7 +160,7 @@ static void publish(pool *p, int helpers) {
 static void await_helpers(pool *p) {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) return;
-        relax();
+        relax(i);
     }
     pthread_mutex_lock(&p->lock);
     while (atomic_load_explicit(&p->pending, memory_order_acquire) != 0) pthread_cond_wait(&p->done, &p->lock);
