@@ -19,10 +19,9 @@ import argparse
 import json
 import statistics
 import subprocess
-from pathlib import Path
 from typing import Any
 
-from turns import ROOT, Resident, machine, markdown, save, text, worker
+from turns import ROOT, Resident, add_arguments, machine, markdown, save, text, worker
 
 import genmodels as gm
 
@@ -147,13 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=gm.zoo.names(), choices=gm.zoo.names(), metavar="MODEL")
     parser.add_argument("--what", nargs="+", default=WHAT, choices=WHAT)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn, at least one iteration")
-    parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "high"))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    add_arguments(parser, seconds=0.3)
     options = parser.parse_args()
     info = gm.cpu_info()
     results: Figures = {

@@ -23,10 +23,9 @@ import contextlib
 import json
 import statistics
 import sys
-from pathlib import Path
 from typing import Any
 
-from turns import Resident, machine, markdown, quartiles, save, text, worker
+from turns import Resident, add_arguments, machine, markdown, quartiles, save, text, worker
 
 import genmodels as gm
 
@@ -134,13 +133,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=REFERENCE, choices=gm.zoo.names(), metavar="MODEL")
     parser.add_argument("--all", action="store_true", help="every model of the zoo")
     parser.add_argument("--frameworks", nargs="+", default=FRAMEWORKS, choices=FRAMEWORKS)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each turn, at least one iteration")
-    parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "high"))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    add_arguments(parser, seconds=0.5)
     options = parser.parse_args()
     info = gm.cpu_info()
     results: Figures = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -49,6 +50,17 @@ class Resident:
     def __exit__(self, *_: object) -> None:
         self.process.stdin.close()
         self.process.wait()
+
+
+def add_arguments(parser: argparse.ArgumentParser, seconds: float) -> None:
+    """How models are timed, for `seconds` a turn unless told, and where the figures go."""
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of each turn, at least one iteration")
+    parser.add_argument("--batch", type=int, help="images; that of each model's recipe unless given")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bf16", "high"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
 
 
 def python_of(framework: str) -> Path | str:
