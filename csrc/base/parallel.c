@@ -47,7 +47,7 @@ static void relax(int i) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #endif
-    if (i % YIELD_EVERY == 0) (void)sched_yield();
+    if (i % YIELD_EVERY == YIELD_EVERY - 1) (void)sched_yield();
 }
 
 /* The parent's workers do not exist in the child. */
