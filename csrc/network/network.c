@@ -97,7 +97,7 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
     for (int i = 0; i < network->count; i++) {
         const gm_node *n = &network->nodes[i];
         const gm_layer_ops *ops = n->layer.ops;
-        gm_place at = {.factors = gm_factors_lay_out(&n->layer, N, arena)};
+        gm_place at = {NULL};
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.in_size, n->layer.x_pairs), &floats, ops->name, error));
         if (!ops->is_view) widest = larger(widest, floats);
         if (network->keeps_signals && !ops->is_view && !gm_node_is_activation(n))
@@ -105,6 +105,7 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.out_size, n->layer.y_pairs), &floats, ops->name, error));
         if (network->keeps_signals) widest = larger(widest, floats);
         if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
+        at.factors = gm_factors_lay_out(&n->layer, N, arena);
         if (ops->saved) {
             GM_TRY(gm_size_multiply(ops->saved(&n->layer, N), 1, &floats, ops->name, error));
             at.saved = gm_arena_floats(arena, floats);
@@ -248,12 +249,10 @@ static void clear_gradients(const gm_layer *layer) {
 
 /* Whether the gradient of layer i's kernel is kept as its factors. */
 static bool keeps_factors(gm_network *network, int i, int64_t N, const float *dy, unsigned wants) {
-    const gm_node *n = &network->nodes[i];
     if (wants & GM_ADD) gm_network_write_gradients(network);
-    gm_factors *factors = &network->plan.places[i].factors;
-    factors->N = 0;
+    network->plan.places[i].factors.N = 0;
     bool wanted = (wants & GM_UPDATE_NEXT) && !network->shows_gradients;
-    return wanted && gm_factors_keep(factors, &n->layer, N, n->x, dy);
+    return wanted && gm_factors_keep(network, i, N, network->nodes[i].x, dy);
 }
 
 static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, unsigned wants) {

@@ -24,12 +24,12 @@ typedef struct gm_node {
 /* The gradient of a wide dense layer's kernel, see update.c. */
 typedef struct gm_factors {
     int64_t N;     /* samples; 0: the gradient is written */
-    float *x, *dy; /* (capacity, GM_TAKEN_BATCH at most; in), (the same, out) */
+    float *x, *dy; /* (capacity, in), (capacity, out); NULL: there are none */
 } gm_factors;
 
 typedef struct gm_place {
     float *y, *saved, *dx; /* NULL where the layer has none */
-    gm_factors factors;    /* likewise */
+    gm_factors factors;
 } gm_place;
 
 typedef struct gm_plan {
@@ -70,7 +70,7 @@ void gm_network_choose_storage(gm_network *network);
 /* update.c: a place for the factors of this layer's gradient, where it may come to have some; keeps them, where that pays, in
  * place of a gradient still to be made; writes all gradients that are kept so. */
 gm_factors gm_factors_lay_out(const gm_layer *layer, int64_t N, gm_arena *arena);
-bool gm_factors_keep(gm_factors *factors, const gm_layer *layer, int64_t N, const float *x, const float *dy);
+bool gm_factors_keep(gm_network *network, int index, int64_t N, const float *x, const float *dy);
 void gm_network_write_gradients(gm_network *network);
 
 #endif

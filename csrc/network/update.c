@@ -21,18 +21,32 @@ static bool has_factors(const gm_layer *layer) {
     return layer->ops->leaves_kernel && layer->ops->leaves_kernel(layer) && layer->parameter[KERNEL].count >= WIDE;
 }
 
-static int64_t most_rows(int64_t N) { return N < GM_TAKEN_BATCH ? N : GM_TAKEN_BATCH; }
-
 gm_factors gm_factors_lay_out(const gm_layer *layer, int64_t N, gm_arena *arena) {
     if (!has_factors(layer)) return (gm_factors){0, NULL, NULL};
-    float *x = gm_arena_floats(arena, most_rows(N) * layer->in_size);
-    return (gm_factors){0, x, gm_arena_floats(arena, most_rows(N) * layer->out_size)};
+    float *x = gm_arena_floats(arena, N * layer->in_size);
+    return (gm_factors){0, x, gm_arena_floats(arena, N * layer->out_size)};
 }
 
-bool gm_factors_keep(gm_factors *factors, const gm_layer *layer, int64_t N, const float *x, const float *dy) {
+/* Keeps x (N, in): its memory, where that is an output of the plan, whose layer gets ours in exchange; else a copy. */
+static void keep_input(gm_network *network, int index, int64_t N, const float *x) {
+    gm_place *places = network->plan.places;
+    float **ours = &places[index].factors.x;
+    for (int i = 0; i < index; i++) {
+        if (places[i].y != x) continue;
+        float *theirs = places[i].y;
+        places[i].y = *ours;
+        *ours = theirs;
+        return;
+    }
+    gm_copy(N * network->nodes[index].layer.in_size, x, *ours);
+}
+
+bool gm_factors_keep(gm_network *network, int index, int64_t N, const float *x, const float *dy) {
+    const gm_layer *layer = &network->nodes[index].layer;
+    gm_factors *factors = &network->plan.places[index].factors;
     int64_t values = N * (layer->in_size + layer->out_size);
     if (!factors->x || N > GM_TAKEN_BATCH || layer->parameter[KERNEL].count / AS_MANY < values) return false;
-    gm_copy(N * layer->in_size, x, factors->x);
+    keep_input(network, index, N, x);
     gm_copy(N * layer->out_size, dy, factors->dy);
     factors->N = N;
     return true;
