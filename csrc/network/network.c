@@ -97,7 +97,7 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
     for (int i = 0; i < network->count; i++) {
         const gm_node *n = &network->nodes[i];
         const gm_layer_ops *ops = n->layer.ops;
-        gm_place at = {NULL};
+        gm_place at = {.y = NULL};
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.in_size, n->layer.x_pairs), &floats, ops->name, error));
         if (!ops->is_view) widest = larger(widest, floats);
         if (network->keeps_signals && !ops->is_view && !gm_node_is_activation(n))
