@@ -432,11 +432,12 @@ gm_status gm_gan_generate(gm_gan *gan, int64_t N, const float *z, const int64_t 
                           gm_error *error) {
     GM_TRY(gm_check_labels("GAN", N, labels, gan->config.num_classes, error));
     if (N < 1) return GM_OK;
-    GM_TRY(reserve_piece(gan, N, error));
     gm_network *generator = gan->network[gan->network[AVERAGE] && has_learned(gan) ? AVERAGE : GENERATOR];
+    int64_t most = gm_network_piece(generator, N);
+    GM_TRY(gm_network_reserve(generator, most, error));
     float scale = gan->signed_range ? 0.5f : 1.0f, shift = gan->signed_range ? 0.5f : 0.0f;
-    for (int64_t start = 0; start < N; start += PIECE) {
-        int64_t piece = N - start < PIECE ? N - start : PIECE;
+    for (int64_t start = 0; start < N; start += most) {
+        int64_t piece = N - start < most ? N - start : most;
         const float *drawn =
             draw(generator, gan, piece, z + start * gan->config.latent_dim, labels ? labels + start : NULL, 0);
         gm_kernels_active()->clamp_to_unit(piece * gan->image_size, drawn, scale, shift,

@@ -321,10 +321,11 @@ gm_status gm_vae_decode(gm_vae *vae, int64_t N, const float *z, const int64_t *l
     float scale = vae->signed_range ? 0.5f : 1.0f, shift = vae->signed_range ? 0.5f : 0.0f;
     GM_TRY(gm_check_labels("VAE", N, labels, vae->config.num_classes, error));
     if (N < 1) return GM_OK;
-    GM_TRY(reserve_piece(vae, N, error));
+    int64_t most = gm_network_piece(vae->network[DECODER], N);
+    GM_TRY(gm_network_reserve(vae->network[DECODER], most, error));
     float *input = gm_network_input(vae->network[DECODER]);
-    for (int64_t start = 0; start < N; start += PIECE) {
-        int64_t piece = N - start < PIECE ? N - start : PIECE;
+    for (int64_t start = 0; start < N; start += most) {
+        int64_t piece = N - start < most ? N - start : most;
         gm_copy_rows(piece, L, z + start * L, L, input, D);
         place_labels(vae, piece, labels ? labels + start : NULL);
         const float *drawn = gm_network_forward(vae->network[DECODER], piece, input, 0);

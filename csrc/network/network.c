@@ -22,7 +22,7 @@
 #include "kernels/bfloat.h"
 #include "network/initialize.h"
 
-enum { PREDICT_PIECE = 128 };
+enum { LEAST_PIECE = 128, MOST_PIECE = 512 };
 
 /* ---- Structure ---- */
 
@@ -344,9 +344,18 @@ void gm_network_commit(gm_network *network) {
     }
 }
 
+int64_t gm_network_piece(const gm_network *network, int64_t N) {
+    int64_t outputs = 1;
+    for (int i = 0; i < network->count; i++)
+        if (owns_output(&network->nodes[i])) outputs += network->nodes[i].layer.out_size;
+    int64_t piece = network->trainable / outputs;
+    piece = piece < LEAST_PIECE ? LEAST_PIECE : piece > MOST_PIECE ? MOST_PIECE : piece;
+    return N < piece ? N : piece;
+}
+
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error) {
     if (N <= 0) return GM_OK;
-    GM_TRY(gm_network_reserve(network, N < PREDICT_PIECE ? N : PREDICT_PIECE, error));
+    GM_TRY(gm_network_reserve(network, gm_network_piece(network, N), error));
     int64_t output_size;
     GM_TRY(gm_shape_size(&network->output, &output_size, "network output", error));
     for (int64_t start = 0; start < N; start += network->plan.capacity) {

@@ -79,7 +79,11 @@ float gm_network_gradient_peak(gm_network *network);
 /* One step of the optimizer of all its trainable parameters. Every |gradient| <= GM_MAX_GRADIENT. */
 void gm_network_update(gm_network *network, gm_optimizer *optimizer);
 
-/* Inference of any number of samples in pieces of at most the plan's batch: x (N, in) -> y (N, out). */
+/* How many of N samples inference puts through at a time: 128 at most, or more where the weights, all of which every pass
+ * reads, outweigh the outputs of so many. */
+int64_t gm_network_piece(const gm_network *network, int64_t N);
+
+/* Inference of any number of samples in such pieces, or those of the plan's batch: x (N, in) -> y (N, out). */
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error);
 
 /* What a layer's passes have cost since the network was made. A layer that is part of another's pass (a view, an

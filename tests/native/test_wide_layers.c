@@ -1,4 +1,5 @@
-/* Updates by gradients that are kept as their factors: the bits of those that are written, and gradients for whoever asks. */
+/* Networks of wide layers: updates by gradients that are kept as their factors have the bits of those that are written, and
+ * whoever asks finds them; pieces of inference. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,21 @@ TEST(peak) {
     }
 }
 
+TEST(inference_goes_in_pieces_by_the_weights) {
+    static const gm_layer_config narrow[] = {DENSE(40)};
+    const gm_shape input = {1, {IN}};
+    gm_error error = {0};
+    gm_network *wide = make_network(GM_FLOAT32), *other;
+    succeed(gm_network_create(narrow, 1, &input, 3, 0, &other, &error), &error);
+    int64_t outputs = WIDE + IN + OUT + 1;
+    CHECK(gm_network_piece(wide, 1000) == gm_network_trainable(wide) / outputs, "%d",
+          (int)gm_network_piece(wide, 1000));
+    CHECK(gm_network_piece(wide, 7) == 7 && gm_network_piece(other, 7) == 7, "fewer than a piece");
+    CHECK(gm_network_piece(other, 1000) >= 128 && gm_network_piece(other, 1000) <= 512, "bounds");
+    gm_network_free(wide);
+    gm_network_free(other);
+}
+
 /* ---- Weights' gradients that are taken ---- */
 
 typedef struct matrix {
@@ -200,4 +216,5 @@ TEST(taken_rows_are_those_of_the_gradient) {
 }
 
 MAIN(CASE(updates_have_the_bits_of_written_gradients), CASE(gradients_are_kept_where_that_pays),
-     CASE(gradients_are_there_when_asked_for), CASE(peak), CASE(taken_rows_are_those_of_the_gradient))
+     CASE(gradients_are_there_when_asked_for), CASE(peak), CASE(inference_goes_in_pieces_by_the_weights),
+     CASE(taken_rows_are_those_of_the_gradient))

@@ -1,4 +1,5 @@
-"""Gradients of wide dense layers, which a training step need not write: nobody who looks may notice."""
+"""Wide dense layers: a training step need not write their gradients, inference goes through them in larger pieces, and
+nobody who looks may notice."""
 
 from __future__ import annotations
 
@@ -103,3 +104,11 @@ def test_divergence_in_a_wide_layer_changes_nothing(value: float) -> None:
     assert before == {
         name: tensor.tobytes() for name, tensor in {**model.weights, **model._optimizer_tensors()}.items()
     }
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_draws_do_not_depend_on_how_many_there_are(precision: str) -> None:
+    z = np.random.default_rng(4).standard_normal((700, 3), dtype=np.float32)
+    for model in (build_vae(precision=precision), build_gan(precision=precision)):
+        draw = model.decode if isinstance(model, gm.VAE) else model.generate
+        np.testing.assert_array_equal(draw(z), np.concatenate([draw(z[k : k + 100]) for k in range(0, 700, 100)]))
