@@ -49,7 +49,7 @@ enum {
     GM_WANT_INPUT = 1,      /* the gradient of the input */
     GM_WANT_PARAMETERS = 2, /* the gradients of the parameters, in place of those that are there */
     GM_ADD = 4,             /* ... added to those that are there */
-    GM_UPDATE_NEXT = 8 /* with GM_WANT_PARAMETERS: no other pass will add to them, so that some need not be written */
+    GM_UPDATE_NEXT = 8      /* with GM_WANT_PARAMETERS: no other pass will add to them; some need not be written */
 };
 /* After gm_network_forward(GM_TRAINING) of the same N: dy (N, out), overwritten -> the input gradient (N, in), or
  * NULL when not wanted. Gradients gathered over several passes are set by the first and added to by the others. */

@@ -87,12 +87,12 @@ static int64_t first_of(const gm_network *network, int index) {
 }
 
 /* No |gradient| exceeds it, however its sum was rounded; not a number where a factor is not finite. */
-static float bound_of(const gm_network *network, int index) {
+static double bound_of(const gm_network *network, int index) {
     const gm_layer *layer = &network->nodes[index].layer;
     const gm_factors *factors = factors_of(network, index);
     double x = (double)gm_peak(factors->N * layer->in_size, factors->x);
     double dy = (double)gm_peak(factors->N * layer->out_size, factors->dy);
-    return (float)(1.1 * (double)factors->N * x * dy);
+    return 1.1 * (double)factors->N * x * dy;
 }
 
 float gm_network_gradient_peak(gm_network *network) {
@@ -100,13 +100,13 @@ float gm_network_gradient_peak(gm_network *network) {
     int64_t begin = 0;
     for (int i = 0; i < network->count; i++) {
         if (!is_kept(network, i)) continue;
-        float bound = bound_of(network, i);
-        if (!(bound <= GM_MAX_GRADIENT)) {
+        double bound = bound_of(network, i);
+        if (!(bound <= (double)GM_MAX_GRADIENT)) {
             write_gradient(network, i);
             continue;
         }
         float written = gm_peak(first_of(network, i) - begin, network->gradients + begin);
-        peak = fmaxf(peak, fmaxf(bound, written));
+        peak = fmaxf(peak, fmaxf((float)bound, written));
         begin = first_of(network, i) + network->nodes[i].layer.parameter[KERNEL].count;
     }
     return fmaxf(peak, gm_peak(network->trainable - begin, network->gradients + begin));
