@@ -249,7 +249,6 @@ static void clear_gradients(const gm_layer *layer) {
 
 /* Whether the gradient of layer i's kernel is kept as its factors. */
 static bool keeps_factors(gm_network *network, int i, int64_t N, const float *dy, unsigned wants) {
-    if (wants & GM_ADD) gm_network_write_gradients(network);
     network->plan.places[i].factors.N = 0;
     bool wanted = (wants & GM_UPDATE_NEXT) && !network->shows_gradients;
     return wanted && gm_factors_keep(network, i, N, network->nodes[i].x, dy);
@@ -284,6 +283,7 @@ static float *place_of_gradient(const gm_network *network, int i, float *dy, int
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
     bool want_input = wants & GM_WANT_INPUT;
     int lowest = want_input ? 0 : network->first, turn = 0;
+    if (wants & GM_ADD) gm_network_write_gradients(network);
     for (int i = network->count - 1; i >= lowest; i--) {
         const gm_node *n = &network->nodes[i];
         if (n->layer.ops->is_view) continue;
