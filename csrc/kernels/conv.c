@@ -1,5 +1,6 @@
 /* Which form of a convolution is computed how: the one place that chooses, by the geometry alone.
  *
+ *   conv_columns.c    to one channel or few, by blocks of bfloat16
  *   matrix.c          an output that sees one place of the image, or all of it: dense layers, kernels of 1 x 1
  *   conv_winograd.c   a kernel of twice the stride, on maps where fewer products pay for the transforms
  *   conv_gather.c     any other, forward and input gradient
@@ -15,6 +16,7 @@
 
 #include "kernels/conv_axis.h"
 #include "kernels/conv_bf16.h"
+#include "kernels/conv_columns.h"
 #include "kernels/conv_gather.h"
 #include "kernels/conv_winograd.h"
 #include "kernels/matrix.h"
@@ -35,7 +37,7 @@ static bool is_matrix(const gm_conv *g) {
 
 static form form_of(const gm_conv *g) {
     if (g->precision >= GM_BF16_PAIRS || ((g->image_pairs || g->map_pairs) && g->precision != GM_BF16)) return ANY;
-    if (is_matrix(g)) return MATRIX;
+    if (is_matrix(g) && !g->image_pairs && !g->map_pairs) return MATRIX;
     if (g->precision == GM_BF16 || gm_kernels_parts(g->precision)) return BFLOAT;
     return gm_conv_winograd_pays(g) ? WINOGRAD : ANY;
 }
@@ -104,10 +106,78 @@ static int64_t matrix_workspace(const gm_conv *g) {
     return depth + max_of(gm_matrix_workspace(INT64_MAX, wide, wide), gm_matrix_workspace(depth, g->K, INT64_MAX));
 }
 
+/* ---- Sides exchanged ---- */
+
+/* With strides of 1 the image sees the map as the map sees the image, but for the kernel, which is turned by half a circle.
+ * What an image of many channels and a map of few are to each other is faster the other way about. */
+static bool is_exchangeable(const gm_conv *g) {
+    bool strides = g->stride_h > 1 || g->stride_w > 1;
+    return !strides && g->pad_top < g->R && g->pad_left < g->S && g->precision < GM_BF16_PAIRS;
+}
+
+static gm_conv exchanged(const gm_conv *g) {
+    gm_conv other = *g;
+    other.H = g->P, other.W = g->Q, other.C = g->K;
+    other.P = g->H, other.Q = g->W, other.K = g->C;
+    other.pad_top = g->R - 1 - g->pad_top, other.pad_left = g->S - 1 - g->pad_left;
+    other.image_pairs = g->map_pairs, other.map_pairs = g->image_pairs;
+    return other;
+}
+
+/* The kernel of g, to be that of the other: (R, S, C, K) -> (R, S, K, C), its last tap first. */
+static void turn_kernel(const gm_conv *g, const float *w, bool add, float *to) {
+    const int64_t taps = g->R * g->S, C = g->C, K = g->K;
+    for (int64_t tap = 0; tap < taps; tap++)
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t c = 0; c < C; c++) {
+                float value = w[((taps - 1 - tap) * C + c) * K + k];
+                float *at = to + (tap * K + k) * C + c;
+                *at = add ? *at + value : value;
+            }
+}
+
+static bool data_by_columns(const gm_conv *g) { return form_of(g) == BFLOAT && gm_conv_columns_pay(g); }
+
+static bool forward_is_exchanged(const gm_conv *g) {
+    gm_conv other = exchanged(g);
+    return is_exchangeable(g) && data_by_columns(&other);
+}
+
+static void exchanged_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
+                              const gm_epilogue *epilogue, float *workspace) {
+    gm_conv other = exchanged(g);
+    turn_kernel(g, w, false, workspace);
+    gm_conv_columns_backward_data(&other, N, x, workspace, y, epilogue, workspace + depth_of(g) * g->K);
+}
+
+/* The channels of a row of the kernel then are neighbours, and meet many of the map at once. (A layer of 128 channels to 1,
+ * 7 x 7: 1.5 times, in bf16 2.3.) */
+static bool weights_are_exchanged(const gm_conv *g) {
+    enum { MANY = 16 };
+    return is_exchangeable(g) && g->K <= GM_DOT_COLUMNS && g->C >= MANY && g->R * g->S > 1;
+}
+
+static void exchanged_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add,
+                                       float *dw, float *workspace) {
+    gm_conv other = exchanged(g);
+    gm_conv_backward_weights(&other, N, dy, x, false, workspace, workspace + depth_of(g) * g->K);
+    turn_kernel(&other, workspace, add, dw);
+}
+
+/* The kernel of the other, and what the other needs for any of its products. */
+static int64_t exchanged_workspace(const gm_conv *g, int64_t N) {
+    gm_conv other = exchanged(g);
+    return depth_of(g) * g->K + gm_conv_workspace(&other, N);
+}
+
 /* ---- The three products ---- */
 
 void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y, const gm_epilogue *epilogue,
                      float *workspace) {
+    if (forward_is_exchanged(g)) {
+        exchanged_forward(g, N, x, w, y, epilogue, workspace);
+        return;
+    }
     switch (form_of(g)) {
     case MATRIX: matrix_forward(g, N, x, w, y, epilogue, workspace); break;
     case BFLOAT: gm_conv_bf16_forward(g, N, x, w, y, epilogue, workspace); break;
@@ -118,6 +188,10 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
 
 void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                            const gm_epilogue *epilogue, float *workspace) {
+    if (data_by_columns(g)) {
+        gm_conv_columns_backward_data(g, N, dy, w, dx, epilogue, workspace);
+        return;
+    }
     switch (form_of(g)) {
     case MATRIX: matrix_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
     case BFLOAT: gm_conv_bf16_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
@@ -128,6 +202,10 @@ void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const f
 
 void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                               float *workspace) {
+    if (weights_are_exchanged(g)) {
+        exchanged_backward_weights(g, N, x, dy, add, dw, workspace);
+        return;
+    }
     form form = form_of(g);
     bool adds_only = form == WINOGRAD || form == ANY;
     if (!add && adds_only) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
@@ -149,7 +227,7 @@ void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const flo
     gm_matrix_multiply(&product, workspace);
 }
 
-int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
+static int64_t form_workspace(const gm_conv *g, int64_t N) {
     switch (form_of(g)) {
     case MATRIX: return matrix_workspace(g);
     case BFLOAT: return gm_conv_bf16_workspace(g, N);
@@ -157,6 +235,13 @@ int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
     case ANY: break;
     }
     return max_of(gm_conv_gather_workspace(g), gm_conv_sweep_workspace(g));
+}
+
+int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
+    int64_t floats = form_workspace(g, N);
+    if (data_by_columns(g)) floats = max_of(floats, gm_conv_columns_workspace(g, N));
+    if (forward_is_exchanged(g) || weights_are_exchanged(g)) floats = max_of(floats, exchanged_workspace(g, N));
+    return floats;
 }
 
 /* Pairs of an output and a tap inside the image, along one axis. */

@@ -390,6 +390,8 @@ TEST(known_layers) {
         {2, 3, 5, 1, 1, 40, 2, 3, 2, 1, 0, 0, GM_FLOAT32, false, false},
         {16, 16, 66, 8, 8, 1, 3, 3, 2, 2, 1, 1, GM_FLOAT32, false, false},
         {9, 9, 34, 9, 9, 3, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
+        {6, 7, 18, 5, 6, 2, 3, 4, 1, 1, 1, 1, GM_FLOAT32, false, false},
+        {5, 5, 16, 8, 8, 1, 2, 2, 1, 1, 2, 2, GM_FLOAT32, false, false},
     };
     try_layers(layers, (int)(sizeof layers / sizeof *layers), 5, 1, 9);
 }
@@ -405,6 +407,20 @@ TEST(wide_maps) {
         {6, 30, 6, 2, 15, 34, 2, 4, 3, 2, 0, 1, GM_FLOAT32, false, false},
     };
     try_layers(layers, (int)(sizeof layers / sizeof *layers), 10, 3, 17);
+}
+
+/* From many channels to few, either way, in one chunk or more; a kernel that reaches beyond the image on all sides, and a map of
+ * one place. */
+TEST(to_few_channels) {
+    static const gm_conv layers[] = {
+        {12, 14, 1, 12, 14, 34, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
+        {11, 13, 3, 6, 7, 32, 4, 5, 2, 2, 1, 2, GM_FLOAT32, false, false},
+        {9, 10, 40, 9, 10, 2, 3, 7, 1, 1, 1, 3, GM_FLOAT32, false, false},
+        {5, 5, 3, 1, 1, 40, 5, 4, 2, 2, 0, 0, GM_FLOAT32, false, false},
+        {6, 5, 2, 6, 11, 32, 3, 8, 1, 1, 1, 7, GM_FLOAT32, false, false},
+        {40, 40, 4, 40, 40, 32, 1, 8, 1, 1, 0, 3, GM_FLOAT32, false, false},
+    };
+    try_layers(layers, (int)(sizeof layers / sizeof *layers), 11, 4, 9);
 }
 
 /* A stride longer than the kernel: pixels that no output reads get a gradient of exactly zero. */
@@ -486,4 +502,5 @@ TEST(amx_is_given_up) {
 }
 
 MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers), CASE(wide_maps),
-     CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products), CASE(amx_is_given_up))
+     CASE(to_few_channels), CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products),
+     CASE(amx_is_given_up))
