@@ -1,7 +1,7 @@
 """Builds the C core as genmodels._core; everything else about the package is in pyproject.toml.
 
 GENMODELS_BUILD = release (default) | debug | asan (addresses and undefined behaviour) | tsan (data races) |
-                  emulated-bf16 | emulated-amx (csrc/kernels/isa_emulated.c)
+                  emulated (csrc/kernels/isa_emulated.c)
 GENMODELS_WERROR = 1 makes warnings errors.
 """
 
@@ -28,8 +28,7 @@ BUILDS = {
     "debug": (["-O0", "-g", "-UNDEBUG"], []),
     "asan": ([*SANITIZE, *ADDRESS], ADDRESS),
     "tsan": ([*SANITIZE, "-fsanitize=thread"], ["-fsanitize=thread"]),
-    "emulated-bf16": (["-O2", "-g", "-DGM_EMULATED=1"], []),
-    "emulated-amx": (["-O2", "-g", "-DGM_EMULATED=2"], []),
+    "emulated": (["-O2", "-g", "-DGM_EMULATED"], []),
 }
 
 

@@ -13,7 +13,7 @@
 
 static const char *const NAMES[GM_ISA_COUNT] = {"portable", "avx2", "avx512", "amx", "neon"};
 
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(GM_EMULATED)
 /* Whether the processor has AMX for bfloat16, and the operating system keeps its registers and lets this process use them:
  * Linux does on request. */
 static bool has_amx(void) {
@@ -33,7 +33,9 @@ static bool has_amx(void) {
 #endif
 
 gm_isa gm_cpu_isa(void) {
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(GM_EMULATED)
+    return GM_ISA_AMX; /* on any machine, see kernels/isa_emulated.c */
+#elif defined(__x86_64__) || defined(__i386__)
     /* The builtins ask the operating system too: registers it does not save count as absent. */
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return GM_ISA_PORTABLE;
@@ -52,7 +54,9 @@ gm_isa gm_cpu_isa(void) {
 }
 
 bool gm_cpu_has_bf16(void) {
-#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
+#if defined(GM_EMULATED)
+    return true;
+#elif defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512bf16");
 #else

@@ -16,7 +16,8 @@ bool gm_kernels_overlay_neon(gm_kernels *table);
 bool gm_kernels_overlay_avx512_bf16(gm_kernels *table);
 bool gm_kernels_overlay_amx(gm_kernels *table);
 
-/* What these do, without their instructions: of the build `emulated` alone, in which every set has it. */
-bool gm_kernels_overlay_emulated(gm_kernels *table);
+/* What these do, without their instructions: of the build `emulated` alone, whose machine has them always. */
+bool gm_kernels_overlay_emulated_bf16(gm_kernels *table);
+bool gm_kernels_overlay_emulated_amx(gm_kernels *table);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "kernels/isa.h"
 
-#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 11)
+#if defined(__x86_64__) && !defined(GM_EMULATED) && (defined(__clang__) || __GNUC__ >= 11)
 #include <immintrin.h>
 #ifdef __clang__
 #pragma clang attribute push(                                                                                          \

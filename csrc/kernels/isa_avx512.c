@@ -5,7 +5,7 @@
 
 #include "kernels/isa.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(GM_EMULATED)
 #include <immintrin.h>
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))),                   \

@@ -6,7 +6,7 @@
 
 #include "kernels/isa.h"
 
-#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 10)
+#if defined(__x86_64__) && !defined(GM_EMULATED) && (defined(__clang__) || __GNUC__ >= 10)
 #include <immintrin.h>
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))),        \

@@ -1,5 +1,5 @@
 /* What AVX-512 and AMX do with pairs of bfloat16, without their instructions, so that all that is built on them is tested
- * on any machine: GM_EMULATED 1 or 2 (GENMODELS_BUILD=emulated-bf16 or emulated-amx). Slow, and in no other build. */
+ * on any machine: in the build with GM_EMULATED (GENMODELS_BUILD=emulated), whose kernels are portable but for these. Slow. */
 #include "kernels/isa.h"
 
 #ifdef GM_EMULATED
@@ -67,12 +67,17 @@ static void unit_multiply(int to, int left, int right) {
 
 #include "kernels/amx_body.h"
 
-bool gm_kernels_overlay_emulated(gm_kernels *table) {
+bool gm_kernels_overlay_emulated_bf16(gm_kernels *table) {
     table->tile = tile_sizes;
 #define GM_ASSIGN(type, name, parameters) table->name = name;
     GM_TILE_KERNELS(GM_ASSIGN)
 #undef GM_ASSIGN
-    if (GM_EMULATED == 2) amx_overlay(table);
+    return true;
+}
+
+bool gm_kernels_overlay_emulated_amx(gm_kernels *table) {
+    (void)gm_kernels_overlay_emulated_bf16(table);
+    amx_overlay(table);
     return true;
 }
 #endif

@@ -5,6 +5,18 @@
 
 #include "kernels/isa.h"
 
+/* What each set is made of, and what it multiplies pairs with. */
+#ifdef GM_EMULATED
+static bool (*const OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
+    [GM_ISA_PORTABLE] = gm_kernels_overlay_portable,
+    [GM_ISA_AVX512] = gm_kernels_overlay_portable,
+    [GM_ISA_AMX] = gm_kernels_overlay_portable,
+};
+static bool (*const PAIR_OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
+    [GM_ISA_AVX512] = gm_kernels_overlay_emulated_bf16,
+    [GM_ISA_AMX] = gm_kernels_overlay_emulated_amx,
+};
+#else
 static bool (*const OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
     [GM_ISA_PORTABLE] = gm_kernels_overlay_portable,
     [GM_ISA_AVX2] = gm_kernels_overlay_avx2,
@@ -13,17 +25,11 @@ static bool (*const OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
     [GM_ISA_NEON] = gm_kernels_overlay_neon,
 };
 
-/* What each set multiplies pairs with. */
 static bool (*const PAIR_OVERLAYS[GM_ISA_COUNT])(gm_kernels *) = {
-#ifdef GM_EMULATED
-    [GM_ISA_PORTABLE] = gm_kernels_overlay_emulated, [GM_ISA_AVX2] = gm_kernels_overlay_emulated,
-    [GM_ISA_AVX512] = gm_kernels_overlay_emulated,   [GM_ISA_AMX] = gm_kernels_overlay_emulated,
-    [GM_ISA_NEON] = gm_kernels_overlay_emulated,
-#else
     [GM_ISA_AVX512] = gm_kernels_overlay_avx512_bf16,
     [GM_ISA_AMX] = gm_kernels_overlay_amx,
-#endif
 };
+#endif
 
 static gm_kernels tables[GM_ISA_COUNT], pairs[GM_ISA_COUNT];
 static bool available[GM_ISA_COUNT], pairs_available[GM_ISA_COUNT];

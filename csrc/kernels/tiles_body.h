@@ -146,17 +146,18 @@ GM_INLINE void load_row(const int V, const bool pairs, int64_t part, const float
 }
 
 /* M values of x times V vectors of y, summed over all places of the sweep. */
-GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_t part, const gm_sweep *sweep,
+GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_t part, const gm_sweep *over,
                               const float *x, const float *y, float *out, int64_t out_stride) {
+    const gm_sweep sweep = *over; /* not in memory, where sanitizers would check it in every loop of every size */
     vf sum[TILE_ROWS][TILE_VECTORS];
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = v_zero();
-    const int64_t step = gm_words(sweep->y_j, pairs);
-    for (int64_t n = 0; n < sweep->N; n++)
-        for (int64_t i = 0; i < sweep->I; i++) {
-            const float *left = x + n * sweep->x_n + i * sweep->x_i;
-            const float *right = y + gm_words(n * sweep->y_n + i * sweep->y_i, pairs);
-            for (int64_t j = 0; j < sweep->J; j++, left += sweep->x_j, right += step) {
+    const int64_t step = gm_words(sweep.y_j, pairs);
+    for (int64_t n = 0; n < sweep.N; n++)
+        for (int64_t i = 0; i < sweep.I; i++) {
+            const float *left = x + n * sweep.x_n + i * sweep.x_i;
+            const float *right = y + gm_words(n * sweep.y_n + i * sweep.y_i, pairs);
+            for (int64_t j = 0; j < sweep.J; j++, left += sweep.x_j, right += step) {
                 vf row[TILE_VECTORS];
                 load_row(V, pairs, part, right, row);
                 for (int m = 0; m < M; m++) {
@@ -169,8 +170,8 @@ GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_
     for (int m = 0; m < M; m++, out += out_stride) {
         float *last = out + (V - 1) * VL;
         for (int v = 0; v < V - 1; v++)
-            v_store(out + v * VL, sweep->fresh ? sum[m][v] : v_add(v_load(out + v * VL), sum[m][v]));
-        v_store_n(last, sweep->fresh ? sum[m][V - 1] : v_add(v_load_n(last, part), sum[m][V - 1]), part);
+            v_store(out + v * VL, sweep.fresh ? sum[m][v] : v_add(v_load(out + v * VL), sum[m][v]));
+        v_store_n(last, sweep.fresh ? sum[m][V - 1] : v_add(v_load_n(last, part), sum[m][V - 1]), part);
     }
 }
 
