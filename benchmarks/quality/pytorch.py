@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from torch_twin import KERNEL_ORDER, LSTM_TENSORS, TENSORS, Recurrent, TorchVAE, twin
 
 import genmodels as gm
-from genmodels import optimizers, settings
+from genmodels import optimizers, run, settings
 
 Rows = list[dict[str, float]]
 SCORES = ("fd", "kd", "is", "precision", "recall", "density", "coverage", "label_accuracy")
@@ -108,15 +108,6 @@ def restore(path: Path, trained: Any) -> Rows:
 
 
 # ---- Training ----
-
-
-def load(model: gm.VAE | gm.GAN, name: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    recipe = gm.zoo.recipe(name)
-    train, test = gm.datasets.load(recipe["data"])
-    both = gm.datasets.join(train, test) if recipe.get("split") == "train+test" else train
-    side = model.input_shape[0]
-    sized = [(x if x.shape[1] == side else gm.datasets.resize(x, side), y.astype(np.int64)) for x, y in (both, test)]
-    return sized[0], sized[1]
 
 
 def train_epoch(trained: Any, x: np.ndarray, y: np.ndarray, batch_size: int) -> dict[str, float]:
@@ -191,13 +182,13 @@ def main() -> None:
 
     changes = {argument: changed(o, options) for argument, o in gm.zoo.optimizers(options.name).items()}
     model = gm.zoo.build(options.name, seed=options.seed, precision=options.precision, **changes)
-    (x, y), test = load(model, options.name)
+    (x, y), test = run.Run(options.out, wanted).data()
     trained = twin(model, options.seed)
     state = options.out / "state.npz"
     rows = restore(state, trained) if state.exists() else []
     for epoch in range(len(rows) + 1, wanted.epochs + 1):
         begin = time.perf_counter()
-        losses = train_epoch(trained, x[: options.limit], y[: options.limit], wanted.batch_size)
+        losses = train_epoch(trained, x, y.astype(np.int64), wanted.batch_size)
         row = {"epoch": epoch, **losses, "seconds": time.perf_counter() - begin}
         write_back(trained, model)
         row |= test_losses(model, test)
