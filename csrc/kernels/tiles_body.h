@@ -18,21 +18,28 @@ static const gm_tile_sizes tile_sizes = {
     .dot_rows = DOT_ROWS,
 };
 
-/* M rows times V vectors of a panel. The lines that are met at the end are asked for at the beginning: rows of `out` lie
- * apart, and where sums are short nobody else foresees them (a layer with 64 x 64 x 32 outputs: 1.1 times as fast; and the
- * gate is here because a second pass over what was just written waits for its stores: 2 times). */
+/* The lines that are met at the end are asked for at the beginning: rows of `out` lie apart, and where sums are short nobody
+ * else foresees them (a layer with 64 x 64 x 32 outputs: 1.1 times as fast; and the gate is here because a second pass over
+ * what was just written waits for its stores: 2 times). Not inlined: it would be half of the code of every tile. */
+static __attribute__((noinline)) void ask_for_rows(int64_t rows, int64_t vectors, const gm_tile_end *end,
+                                                   const float *out, int64_t out_stride) {
+    for (int64_t m = 0; m < rows; m++)
+        for (int64_t v = 0; v < vectors; v++) {
+            int64_t at = gm_words(m * out_stride + v * VL, end->pairs);
+            if (end->gate) __builtin_prefetch(end->gate + at);
+            __builtin_prefetch(out + at, 1);
+        }
+}
+
+/* M rows times V vectors of a panel. */
 GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t runs, const gm_run *run, const float *a,
                              int64_t a_stride, const float *panel, const gm_tile_end *end, float *out,
                              int64_t out_stride) {
     vf sum[TILE_ROWS][TILE_VECTORS];
     const float *gate = end->gate;
+    ask_for_rows(M, V, end, out, out_stride);
     for (int m = 0; m < M; m++)
-        for (int v = 0; v < V; v++) {
-            sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
-            int64_t at = gm_words(m * out_stride + v * VL, end->pairs);
-            if (gate) __builtin_prefetch(gate + at);
-            __builtin_prefetch(out + at, 1);
-        }
+        for (int v = 0; v < V; v++) sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *at = a + run->a, *b = panel + run->b * V * VL;
         for (const float *stop = at + run->length; at < stop; at++, b += V * VL) {
@@ -52,20 +59,19 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
         return;
     }
     vf negative = v_set1(end->slope), closed = v_set1(end->gate_slope);
-    for (int m = 0; m < M; m++, out += out_stride) {
+    for (int m = 0; m < M; m++, out += out_stride)
         for (int v = 0; v < V; v++) {
+            const int64_t at = v * VL, n = v < V - 1 ? VL : columns - at; /* of the vector, in the panel */
             vf value = end->slope == 1.0f ? sum[m][v] : v_leaky(negative, sum[m][v]);
-            if (gate && columns > v * VL) {
-                const float *at = gate + m * out_stride + v * VL;
-                vf y = columns >= (v + 1) * VL ? v_load(at) : v_load_n(at, columns - v * VL);
-                value = v_leaky_backward(closed, y, value);
+            if (gate) {
+                const float *y = gate + m * out_stride + at;
+                value = v_leaky_backward(closed, n == VL ? v_load(y) : v_load_n(y, n), value);
             }
-            if (columns >= (v + 1) * VL)
-                v_store(out + v * VL, value);
-            else if (columns > v * VL)
-                v_store_n(out + v * VL, value, columns - v * VL);
+            if (n == VL)
+                v_store(out + at, value);
+            else
+                v_store_n(out + at, value, n);
         }
-    }
 }
 
 /* Calls a template with M = rows and V = vectors as constants. Sizes that no caller asks for are compiled as 1. */
