@@ -2,7 +2,8 @@
 
 The flags are those of setup.py, so GENMODELS_BUILD=asan or tsan runs the same cases under a sanitizer; CC chooses the
 compiler, and EMULATOR is the command that runs the programs of a cross compiler. The build itself is part of the test:
-the core must compile without Python's headers and without warnings.
+the core must compile without Python's headers and without warnings. Where the same core was compiled for Python already,
+OBJECTS names the folder of what came of it.
 """
 
 import fcntl
@@ -22,6 +23,7 @@ NATIVE = ROOT / "tests" / "native"
 PROGRAMS = sorted(path.stem for path in NATIVE.glob("test_*.c"))
 MUST_FAIL = "test_check"  # its cases, but one, show that a failure is noticed
 BUILD = os.environ.get("GENMODELS_BUILD", "release")
+OBJECTS = os.environ.get("OBJECTS")
 EMULATOR = shlex.split(os.environ.get("EMULATOR", ""))
 # Sanitizers make everything slower, and a fork from a threaded program is what several cases are about.
 ENVIRONMENT = os.environ | {
@@ -72,11 +74,12 @@ def build(folder: Path) -> None:
     """Every test program, into the folder."""
     compiler = Compiler(folder)
     core = [path for path in sorted((ROOT / "csrc").rglob("*.c")) if path.parent.name != "python"]
+    compiled = [Path(OBJECTS, path.relative_to(ROOT)).with_suffix(".o") for path in core] if OBJECTS else []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shared = list(pool.map(compiler.object, [*core, NATIVE / "check.c"]))
+        shared = list(pool.map(compiler.object, [NATIVE / "check.c", *([] if compiled else core)]))
         own = list(pool.map(compiler.object, [NATIVE / f"{name}.c" for name in PROGRAMS]))
     for name, main in zip(PROGRAMS, own, strict=True):
-        compiler.program(name, [main, *shared])
+        compiler.program(name, [main, *shared, *compiled])
 
 
 @pytest.fixture(scope="session")
