@@ -2,8 +2,8 @@
 
 The flags are those of setup.py, so GENMODELS_BUILD=asan or tsan runs the same cases under a sanitizer; CC chooses the
 compiler, and EMULATOR is the command that runs the programs of a cross compiler. The build itself is part of the test:
-the core must compile without Python's headers and without warnings. Where the same core was compiled for Python already,
-OBJECTS names the folder of what came of it.
+the core must compile without Python's headers and without warnings. Where it was compiled for Python already, OBJECTS
+names the folder of what came of it.
 """
 
 import fcntl
