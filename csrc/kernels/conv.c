@@ -111,8 +111,8 @@ static int64_t matrix_workspace(const gm_conv *g) {
 /* With strides of 1 the image sees the map as the map sees the image, but for the kernel, which is turned by half a circle.
  * What an image of many channels and a map of few are to each other is faster the other way about. */
 static bool is_exchangeable(const gm_conv *g) {
-    bool strides = g->stride_h > 1 || g->stride_w > 1;
-    return !strides && g->pad_top < g->R && g->pad_left < g->S && g->precision < GM_BF16_PAIRS;
+    bool strided = g->stride_h > 1 || g->stride_w > 1;
+    return !strided && g->pad_top < g->R && g->pad_left < g->S && g->precision < GM_BF16_PAIRS;
 }
 
 static gm_conv exchanged(const gm_conv *g) {

@@ -154,7 +154,9 @@ GM_INLINE void load_row(const int V, const bool pairs, int64_t part, const float
 /* M values of x times V vectors of y, summed over all places of the sweep. */
 GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_t part, const gm_sweep *over,
                               const float *x, const float *y, float *out, int64_t out_stride) {
-    const gm_sweep sweep = *over; /* not in memory, where sanitizers would check it in every loop of every size */
+    /* A copy, which is no memory: gcc keeps the sums in registers where the last vector is a part (20 channels: 1.7 times as
+     * fast), and sanitizers need not check it in every loop of every size. */
+    const gm_sweep sweep = *over;
     vf sum[TILE_ROWS][TILE_VECTORS];
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = v_zero();
