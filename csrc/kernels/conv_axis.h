@@ -51,6 +51,17 @@ static inline int64_t tap_end(const axis *x, int64_t j) {
     return x->bordered ? x->taps : max_of(tap_begin(x, j), min_of(x->taps, x->in_size - input_of(x, j)));
 }
 
+/* The outputs begin..end-1, those whose tap t lies inside the input. */
+typedef struct outputs {
+    int64_t begin, end;
+} outputs;
+
+static inline outputs outputs_of_tap(const axis *x, int64_t t) {
+    int64_t begin = min_of(x->count, ceil_div(max_of(0, x->pad - t), x->step));
+    int64_t end = min_of(x->count, ceil_div(max_of(0, x->in_size + x->pad - t), x->step));
+    return (outputs){begin, max_of(begin, end)};
+}
+
 /* The first j' > j whose taps differ from j's. */
 static inline int64_t same_taps_until(const axis *x, int64_t j) {
     int64_t next = j + 1;

@@ -44,15 +44,14 @@ typedef struct images {
 
 static void add_row(const gm_conv *g, const float *sums, const float *bias, float *row) {
     const int64_t place = g->S * g->C, step = g->stride_w * g->C;
+    const axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
     for (int64_t i = 0; i < g->W * g->C; i++) row[i] = bias ? bias[i % g->C] : 0.0f;
     for (int64_t s = 0; s < g->S; s++) {
-        /* The places whose tap s lies inside the image. */
-        const int64_t begin = min_of(g->Q, ceil_div(max_of(0, g->pad_left - s), g->stride_w));
-        const int64_t end = min_of(g->Q, ceil_div(max_of(0, g->W + g->pad_left - s), g->stride_w));
+        const outputs places = outputs_of_tap(&across, s);
         for (int64_t c = 0; c < g->C; c++) {
             const int64_t first = (s - g->pad_left) * g->C + c;
             const float *at = sums + s * g->C + c;
-            for (int64_t q = begin; q < end; q++) row[first + q * step] += at[q * place];
+            for (int64_t q = places.begin; q < places.end; q++) row[first + q * step] += at[q * place];
         }
     }
 }

@@ -191,15 +191,16 @@ static void accumulate_row(const weight_gradient *op, int64_t r, int64_t begin, 
     const gm_conv *g = op->g;
     axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
     axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
-    rectangle at = {.r = r, .n0 = begin, .n1 = end, .p0 = 0, .p1 = g->P};
-    if (op->turned) at = (rectangle){.r = r, .n0 = 0, .n1 = op->N, .p0 = begin, .p1 = end};
-    while (at.p0 < at.p1 && input_of(&rows, at.p0) + r < 0) at.p0++;
-    while (at.p1 > at.p0 && input_of(&rows, at.p1 - 1) + r >= g->H) at.p1--;
+    outputs inside = outputs_of_tap(&rows, r);
+    rectangle at = {.r = r, .n0 = begin, .n1 = end, .p0 = inside.begin, .p1 = inside.end};
+    if (op->turned) {
+        at.n0 = 0, at.n1 = op->N;
+        at.p0 = max_of(begin, inside.begin), at.p1 = min_of(end, inside.end);
+    }
     if (op->by_tap) {
         for (int64_t s = k0 / g->C; s * g->C < k1; s++) {
-            at.q0 = 0, at.q1 = g->Q;
-            while (at.q0 < at.q1 && input_of(&across, at.q0) + s < 0) at.q0++;
-            while (at.q1 > at.q0 && input_of(&across, at.q1 - 1) + s >= g->W) at.q1--;
+            inside = outputs_of_tap(&across, s);
+            at.q0 = inside.begin, at.q1 = inside.end;
             accumulate(op, &at, max_of(k0, s * g->C), min_of(k1, (s + 1) * g->C), panel, out);
         }
         return;
