@@ -1,6 +1,6 @@
 /* Which form of a convolution is computed how: the one place that chooses, by the geometry alone.
  *
- *   conv_columns.c    to one channel or few, by blocks of bfloat16
+ *   conv_taps.c       to one channel or few, input gradient
  *   matrix.c          an output that sees one place of the image, or all of it: dense layers, kernels of 1 x 1
  *   conv_winograd.c   a kernel of twice the stride, on maps where fewer products pay for the transforms
  *   conv_gather.c     any other, forward and input gradient
@@ -16,8 +16,8 @@
 
 #include "kernels/conv_axis.h"
 #include "kernels/conv_bf16.h"
-#include "kernels/conv_columns.h"
 #include "kernels/conv_gather.h"
+#include "kernels/conv_taps.h"
 #include "kernels/conv_winograd.h"
 #include "kernels/matrix.h"
 #include "kernels/table.h"
@@ -27,12 +27,16 @@ typedef enum form { MATRIX, BFLOAT, WINOGRAD, ANY } form;
 
 static int64_t depth_of(const gm_conv *g) { return g->R * g->S * g->C; }
 
-/* Then x is a matrix (rows, depth), w one of (depth, K). Few channels are better off without packing. */
+/* Whether x is a matrix (rows, depth) and w one of (depth, K). Few channels are better off without packing, and so are the
+ * places of a map where w stays in the caches. (Floats of 64 to 128 channels, 50,000 places: 1.05 to 1.4 times as fast, the
+ * weights' gradient 1.3 to 2.) */
 static bool is_matrix(const gm_conv *g) {
+    enum { LEAST = 64 << 10 };
     bool everywhere = g->R == 1 && g->S == 1 && g->stride_h == 1 && g->stride_w == 1 && g->P == g->H && g->Q == g->W;
     bool whole = g->P == 1 && g->Q == 1 && g->R == g->H && g->S == g->W;
-    bool padded = g->pad_top || g->pad_left;
-    return (everywhere || whole) && !padded && g->K > GM_DOT_COLUMNS && depth_of(g) > GM_DOT_COLUMNS;
+    bool padded = g->pad_top || g->pad_left, many = g->K > GM_DOT_COLUMNS && depth_of(g) > GM_DOT_COLUMNS;
+    bool small = g->precision == GM_FLOAT32 && depth_of(g) * g->K < LEAST;
+    return many && !padded && (whole || (everywhere && !small));
 }
 
 static form form_of(const gm_conv *g) {
@@ -136,18 +140,16 @@ static void turn_kernel(const gm_conv *g, const float *w, bool add, float *to) {
             }
 }
 
-static bool data_by_columns(const gm_conv *g) { return form_of(g) == BFLOAT && gm_conv_columns_pay(g); }
-
 static bool forward_is_exchanged(const gm_conv *g) {
     gm_conv other = exchanged(g);
-    return is_exchangeable(g) && data_by_columns(&other);
+    return is_exchangeable(g) && gm_conv_taps_pay(&other);
 }
 
 static void exchanged_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
                               const gm_epilogue *epilogue, float *workspace) {
     gm_conv other = exchanged(g);
     turn_kernel(g, w, false, workspace);
-    gm_conv_columns_backward_data(&other, N, x, workspace, y, epilogue, workspace + depth_of(g) * g->K);
+    gm_conv_taps_backward_data(&other, N, x, workspace, y, epilogue, workspace + depth_of(g) * g->K);
 }
 
 /* The channels of a row of the kernel then are neighbours, and meet many of the map at once. (A layer of 128 channels to 1,
@@ -188,8 +190,8 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
 
 void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                            const gm_epilogue *epilogue, float *workspace) {
-    if (data_by_columns(g)) {
-        gm_conv_columns_backward_data(g, N, dy, w, dx, epilogue, workspace);
+    if (gm_conv_taps_pay(g)) {
+        gm_conv_taps_backward_data(g, N, dy, w, dx, epilogue, workspace);
         return;
     }
     switch (form_of(g)) {
@@ -239,7 +241,7 @@ static int64_t form_workspace(const gm_conv *g, int64_t N) {
 
 int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
     int64_t floats = form_workspace(g, N);
-    if (data_by_columns(g)) floats = max_of(floats, gm_conv_columns_workspace(g, N));
+    if (gm_conv_taps_pay(g)) floats = max_of(floats, gm_conv_taps_workspace(g, N));
     if (forward_is_exchanged(g) || weights_are_exchanged(g)) floats = max_of(floats, exchanged_workspace(g, N));
     return floats;
 }

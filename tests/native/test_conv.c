@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "check.h"
+#include "kernels/conv_taps.h"
 #include "kernels/conv_winograd.h"
 #include "kernels/table.h"
 
@@ -410,18 +411,24 @@ TEST(wide_maps) {
     try_layers(layers, (int)(sizeof layers / sizeof *layers), 10, 3, 17);
 }
 
-/* From many channels to few, either way, in one chunk or more; a kernel that reaches beyond the image on all sides, and a map of
- * one place. */
+/* From many channels to few: image by image, some small ones at a time, a map of one place; and, strides of 1, forward. */
 TEST(to_few_channels) {
     static const gm_conv layers[] = {
         {12, 14, 1, 12, 14, 34, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
         {11, 13, 3, 6, 7, 32, 4, 5, 2, 2, 1, 2, GM_FLOAT32, false, false},
-        {9, 10, 40, 9, 10, 2, 3, 7, 1, 1, 1, 3, GM_FLOAT32, false, false},
+        {9, 12, 2, 3, 4, 19, 3, 2, 3, 3, 0, 0, GM_FLOAT32, false, false},
         {5, 5, 3, 1, 1, 40, 5, 4, 2, 2, 0, 0, GM_FLOAT32, false, false},
-        {6, 5, 2, 6, 11, 32, 3, 8, 1, 1, 1, 7, GM_FLOAT32, false, false},
+        {6, 5, 2, 6, 8, 32, 3, 5, 1, 1, 1, 4, GM_FLOAT32, false, false},
         {40, 40, 4, 40, 40, 32, 1, 8, 1, 1, 0, 3, GM_FLOAT32, false, false},
     };
-    try_layers(layers, (int)(sizeof layers / sizeof *layers), 11, 4, 9);
+    const int count = (int)(sizeof layers / sizeof *layers);
+    for (int i = 0; i < count; i++) CHECK(gm_conv_taps_pay(&layers[i]), "layer %d", i);
+    try_layers(layers, count, 11, 4, 9);
+    gm_random random = {.seed = 11, .stream = 2};
+    try_geometry(layers[1], 70, &random);
+    try_geometry(layers[3], 70, &random);
+    gm_conv forward = {9, 10, 40, 9, 10, 2, 3, 7, 1, 1, 1, 3, GM_FLOAT32, false, false};
+    for (int64_t N = 1; N < 20; N += 9) try_geometry(forward, N, &random);
 }
 
 /* A stride longer than the kernel: pixels that no output reads get a gradient of exactly zero. */
