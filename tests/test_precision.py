@@ -88,6 +88,36 @@ def test_high_is_close_to_float32(shape, layer):
     assert IN_BLOCKS or all(np.array_equal(got, wanted) for got, wanted in found)
 
 
+# Two networks without a wide layer, whose workspace would hold anything.
+WITHOUT_WIDE_LAYERS = {
+    "strides": ((14, 14, 32), [L.Conv2D(64, 3, strides=2, padding="same"), L.ReLU(), L.Flatten(), L.Dense(1)]),
+    "twice the stride": (
+        (8, 8, 8),
+        [
+            *(L.Conv2D(16, 3, padding="same"), L.ReLU(), L.Conv2D(16, 4, strides=2, padding=1), L.ReLU()),
+            L.Conv2D(16, 3, padding="same"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "high"])
+@pytest.mark.parametrize("few", [41, 1])
+@pytest.mark.parametrize("name", WITHOUT_WIDE_LAYERS)
+def test_a_smaller_batch_after_a_larger_one_has_the_bits_of_a_new_network(name, few, precision):
+    shape, layers = WITHOUT_WIDE_LAYERS[name]
+
+    def passes(network, n):
+        y = network.forward(x[:n], training=True)
+        return y, network.backward(dy[:n]), {name: g.copy() for name, g in network.gradients.items()}
+
+    used, fresh = (gm.Network(layers, shape, seed=0, precision=precision) for _ in range(2))
+    x, dy = random(0, 64, *shape), random(1, 64, *used.output_shape)
+    passes(used, 64)
+    for got, wanted in zip(passes(used, few), passes(fresh, few), strict=True):
+        np.testing.assert_equal(got, wanted)
+
+
 def test_high_takes_every_finite_number():
     high = gm.Network([L.Dense(8)], (8,), precision="high")
     high.weights["0.kernel"][...] = np.eye(8)

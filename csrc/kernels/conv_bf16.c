@@ -305,7 +305,9 @@ static plan plan_backward_weights(const gm_conv *g, int64_t N) {
     return p;
 }
 
-static int64_t image_floats(const plan *p) { return max_of(1, made_floats(&p->left) / p->N); }
+/* The same for any number of images, as what is made of them at a time must only grow with their number: a workspace holds
+ * smaller batches too. */
+static int64_t image_floats(const plan *p) { return part_count(&p->left) * plane_floats(&p->left) / p->N; }
 
 /* Whether threads make and multiply images on their own, where there are enough for all. */
 static bool makes_own(const plan *p) { return p->left.made == BORDERED && p->N >= WANTED_TASKS; }
@@ -315,8 +317,8 @@ static bool makes_own(const plan *p) { return p->left.made == BORDERED && p->N >
 static int64_t images_a_chunk(const plan *p) {
     int64_t images = max_of(1, CHUNK_FLOATS / image_floats(p)), tile = p->left.made == BORDERED ? 2 : WHOLE_TILE;
     if (makes_own(p)) images = min_of(images, max_of(tile, p->N / WANTED_TASKS));
-    if (is_ready(&p->left) || images >= p->N) return p->N;
-    return images > tile ? images / tile * tile : images;
+    if (is_ready(&p->left)) return p->N;
+    return min_of(p->N, images > tile ? images / tile * tile : images);
 }
 
 static int64_t image_words(const gm_conv *g) { return gm_words(g->H * g->W * g->C, g->image_pairs); }
@@ -419,5 +421,6 @@ static int64_t workspace_of(plan p) {
 
 int64_t gm_conv_bf16_workspace(const gm_conv *g, int64_t N) {
     int64_t data = max_of(batch_workspace(g, false, N), batch_workspace(g, true, N));
-    return max_of(data, workspace_of(plan_backward_weights(g, images_of_weights(g, N))));
+    int64_t one = workspace_of(plan_backward_weights(g, 1)); /* of which there are no pairs */
+    return max_of(max_of(data, one), workspace_of(plan_backward_weights(g, images_of_weights(g, N))));
 }
