@@ -11,7 +11,7 @@ import numpy as np
 from . import _core, layers, optimizers
 from . import _validate as check
 from .layers import Layer
-from .model import Model
+from .model import FAMILIES, Model
 from .network import PRECISIONS, Network
 from .optimizers import Optimizer
 
@@ -54,7 +54,12 @@ class CoreModel(Model):
     @property
     def config(self) -> dict[str, Any]:
         """The constructor's arguments as JSON values."""
-        return {name: self._argument(name) for name in inspect.signature(type(self)).parameters}
+        return {name: self._argument(name) for name in self._arguments()}
+
+    @classmethod
+    def _arguments(cls) -> list[str]:
+        """Their names; a subclass of a family may have a constructor of its own, and is saved as one of the family."""
+        return list(inspect.signature(FAMILIES[cls.family]).parameters)
 
     def _argument(self, name: str) -> Any:
         if name in self._layer_lists:
@@ -70,7 +75,7 @@ class CoreModel(Model):
         if not isinstance(config, Mapping):
             raise TypeError(f"config must be a dict, not {type(config).__name__}")
         values = dict(config)
-        known = inspect.signature(cls).parameters.keys()
+        known = set(cls._arguments())
         if values.keys() != known:
             wrong = ", ".join(sorted(map(str, values.keys() ^ known)))
             raise ValueError(f"config of a {cls.family}: missing or unknown: {wrong}")
@@ -132,7 +137,7 @@ class CoreModel(Model):
 
     def __repr__(self) -> str:
         left_out = {*self._layer_lists} | ({"precision"} if self.precision == PRECISIONS[0] else set())
-        names = [name for name in inspect.signature(type(self)).parameters if name not in left_out]
+        names = [name for name in self._arguments() if name not in left_out]
         described = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"{self.family}({described}, {self.parameter_count:,} parameters)"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import numpy as np
 
 from ._html import Markup, folded, line, table
-from ._tensors import Tensors
+from ._tensors import Fixed, Tensors
 from .training.history import History
 
 if TYPE_CHECKING:
@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     from .training.position import Position
 
 FAMILIES: dict[str, type[Model]] = {}
-"""The model families by name, for `genmodels.load`. Defining a subclass with a `family` enters it."""
+"""The model families by name, for `genmodels.load`. Defining a class with a `family` of its own enters it; a subclass
+of that is of the same family, and its files are."""
 
 
 class CollapseWarning(UserWarning):
     """A model has stopped learning, or learns nothing of use, though all its numbers are finite. The text says what was
     seen and what to try."""
+
+
+class Networks(Fixed["Network"]):
+    """The networks of a model by name."""
+
+    _advice = "the networks of a model are fixed when it is built: build another one"
 
 
 class Model:
@@ -52,11 +59,11 @@ class Model:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if cls.family:
+        if "family" in cls.__dict__:
             FAMILIES[cls.family] = cls
 
     def __init__(self, networks: Mapping[str, Network], seed: int) -> None:
-        self.networks: dict[str, Network] = dict(networks)
+        self.networks: dict[str, Network] = Networks(networks)
         self.seed = seed
         self.history = History()
         self.recipe: dict[str, Any] | None = None
@@ -65,9 +72,12 @@ class Model:
         self._fitting = threading.Lock()  # held by a fit: two at once would mix their places and histories
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """TypeError for what the model was built with: a change would be saved, but never reach the core."""
+        """TypeError for what the model was built with: a change would be saved, but never reach the core. And for a
+        recipe that no file could hold."""
         if name in self._fixed and name in self.__dict__:
             raise TypeError(f"{name} is fixed when a {self.family} is built: build another one")
+        if name == "recipe" and not (value is None or isinstance(value, dict)):
+            raise TypeError(f"recipe must be a dict or None, not {type(value).__name__}")
         super().__setattr__(name, value)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

@@ -51,7 +51,7 @@ class Network:
             the sum of the terms' sizes, and is "float32" elsewhere, as in convolutions whose channels or map are too
             small for three products to take less time than one. Sums, weights, their gradients and all other layers
             are float32 in all three.
-        stream: tells networks apart that share a seed, 0..2^32-1.
+        stream: tells networks apart that share a seed, 0..2^24-1.
 
     Arrays handed in are (N, *input_shape) float32 (float64 is cast); nothing is scaled. Arrays handed out are fresh,
     except the views of weights, gradients and parameters: those are live and writable, and keep the network alive.
@@ -78,7 +78,7 @@ class Network:
         shape = check.shape(input_shape, "input_shape", range(1, MAX_RANK + 1))
         self._precision = check.choice(precision, "precision", PRECISIONS)
         configs = tuple({**layer._core_config(), "precision": self._precision} for layer in self._layers)
-        stream = check.integer(stream, "stream", 0, 2**32 - 1)
+        stream = check.integer(stream, "stream", 0, 2**24 - 1)
         limit = _weights_limit.get()
         if limit is not None and (count := _core.Network.count(configs, shape)) > limit:
             raise ValueError(f"the layers need {count:,} weights, at most {limit:,} are there")

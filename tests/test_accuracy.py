@@ -308,6 +308,19 @@ def test_conv_transpose(outer: int, inner: int, mean: float) -> None:
     assert_close(passes(net, x, dy), expected)
 
 
+@pytest.mark.parametrize("layer", [L.Conv2D(8, 3, padding=1), L.Conv2DTranspose(8, 3, padding=1)], ids=repr)
+@pytest.mark.parametrize("image", [(100, 200), (28, 28), (7, 7)])
+def test_a_kernel_gradient_of_equal_terms(layer: L.Layer, image: tuple[int, int]) -> None:
+    """Terms that are all alike are all rounded the same way: a plain running sum of 20,000 is off by 1e-4."""
+    samples = VALUES // (image[0] * image[1])
+    net = gm.Network([layer], (*image, 4))
+    x = np.full((samples, *image, 4), 0.1, np.float32)
+    found = passes(net, x, np.full((samples, *image, 8), 0.1, np.float32))["0.kernel"]
+    term = np.float64(np.float32(0.1)) ** 2
+    count = np.outer(*(size - np.abs([-1, 0, 1]) for size in image)) * samples  # of places whose tap is in the image
+    np.testing.assert_allclose(found, np.broadcast_to((count * term)[:, :, None, None], found.shape), rtol=BOUND)
+
+
 # ---- Pointwise ----
 
 

@@ -94,6 +94,26 @@ def test_variable_then_cache_folder(tmp_path, mnist, monkeypatch):
         datasets.load("mnist", download=False)
 
 
+@pytest.fixture
+def homeless(monkeypatch):
+    """No home folder is known, as of a user of a container without an entry of its own."""
+    for variable in ("HOME", "XDG_CACHE_HOME", "GENMODELS_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+
+def test_without_a_home_folder_the_variable_and_root_still_serve(tmp_path, mnist, monkeypatch, homeless):
+    write(tmp_path / "data", mnist)
+    check_mnist(datasets.load("mnist", root=tmp_path / "data"), mnist)
+    monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "data"))
+    check_mnist(datasets.load("mnist"), mnist)
+    before = tree(tmp_path)
+    for download in (True, False):
+        with pytest.raises(FileNotFoundError, match="the home folder is unknown: set GENMODELS_DATA or XDG_CACHE_HOME"):
+            datasets.load("cifar10", download=download)
+    assert tree(tmp_path) == before
+
+
 def test_an_explicit_root_is_searched_alone(tmp_path, mnist, monkeypatch):
     write(cache.user_folder() / "mnist", mnist)
     monkeypatch.setenv("GENMODELS_DATA", str(cache.user_folder()))

@@ -269,6 +269,30 @@ def test_an_interrupt_between_a_step_and_its_record_gives_the_fit_up(monkeypatch
         model.fit(x, resume=True)
 
 
+def test_an_interrupt_between_an_epoch_and_its_record_gives_the_fit_up(monkeypatch):
+    model = small.vae()
+
+    def interrupt_before(row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.history, "append", interrupt_before)
+    history = model.fit(small.images(), epochs=2, batch_size=40)
+    assert history.interrupted
+    assert not model.interrupted
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="no interrupted fit"):
+        model.fit(small.images(), resume=True)
+
+
+def test_validation_data_may_be_a_list_of_images_and_labels():
+    x, y = small.images(), np.arange(small.TRAINING) % 3
+    as_tuple, as_list = (
+        small.vae(num_classes=3).fit(x, y, batch_size=40, epochs=1, validation_data=kind((x[:31], y[:31])))
+        for kind in (tuple, list)
+    )
+    assert as_tuple["val_loss"] == as_list["val_loss"]
+
+
 def test_one_fit_at_a_time():
     class Fit(Callback):
         def on_step_end(self, model, step, losses):

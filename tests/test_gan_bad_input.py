@@ -323,3 +323,30 @@ def test_a_batch_too_large_for_memory_leaves_the_model():
             gan.train_step(np.zeros((n, 1, 1, 1), np.uint8))
     assert small.state(gan) == before
     gan.train_step(np.zeros((3, 1, 1, 1), np.uint8))
+
+
+# ---- numbers at their ends ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_adam_at_the_ends_of_its_bounds_writes_finite_weights_alone(seed):
+    """Gradients that vanish after large ones: their mean square is 0 before their mean is."""
+    adam = gm.optimizers.Adam(1e6, beta1=0.9, beta2=0.0, epsilon=1e-30)
+    gan = build(seed=seed, generator_optimizer=adam, discriminator_optimizer=adam)
+    x = np.random.default_rng(seed).random((N, *SHAPE), dtype=np.float32)
+
+    def train():
+        for _ in range(300):
+            gan.train_step(x)
+
+    with pytest.raises(FloatingPointError):
+        train()
+    assert all(np.isfinite(array).all() for array in gan.weights.values())
+
+
+def test_the_penalty_of_a_critic_whose_gradient_nearly_vanishes_is_finite():
+    gan = build(objective="wgan-gp", discriminator=[L.Flatten(), L.Dense(1)])
+    gan.weights["discriminator.1.kernel"][...] = 1e-41
+    losses = gan.train_step(pixels())
+    assert losses["gradient_penalty"] == pytest.approx(1)
+    assert all(np.isfinite(array).all() for array in gan.weights.values())

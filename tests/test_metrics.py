@@ -275,3 +275,10 @@ def test_bad_probabilities(p, error, message):
     for function in (metrics.inception_score, metrics.class_histogram):
         with pytest.raises(error, match=message):
             function(p)
+
+
+def test_the_kernel_distance_refuses_features_whose_powers_leave_float64():
+    a, b = (np.random.default_rng(seed).standard_normal((9, 2)) for seed in (0, 1))
+    assert np.isfinite(metrics.kernel_distance(a * 1e24, b)).all()
+    with pytest.raises(ValueError, match=r"the kernel distance takes 1e\+25 at most"):
+        metrics.kernel_distance(a * 1e30, b)

@@ -118,8 +118,24 @@ def test_names_of_weights_are_fixed():
             tensors["0.kernle"]
         assert "0.kernle" not in tensors
         assert tensors.get("0.kernle") is None
-    net.weights.clear()
-    assert list(net.weights) == ["0.kernel", "0.bias"]
+        for change in (
+            tensors.clear,
+            tensors.popitem,
+            lambda tensors=tensors: tensors.pop("0.bias"),
+            lambda tensors=tensors: tensors.update({"0.bias": np.ones(2, np.float32)}),
+            lambda tensors=tensors: tensors.setdefault("1.bias", np.ones(2, np.float32)),
+            lambda tensors=tensors: tensors.__delitem__("0.bias"),
+            lambda tensors=tensors: tensors.__ior__({}),
+        ):
+            with pytest.raises(TypeError, match="write into the array"):
+                change()
+
+
+def test_weights_can_be_changed_in_place():
+    net = gm.Network([L.Dense(2)], input_shape=(3,))
+    net.weights["0.bias"] += 1
+    net.weights["0.bias"] *= 3
+    np.testing.assert_array_equal(net.parameters[-2:], [3, 3])
 
 
 def test_a_deep_copy_of_the_weights_is_a_snapshot():
@@ -142,6 +158,12 @@ def test_views_keep_the_network_alive():
     kernel[...] = 3
     assert (flat[: kernel.size] == 3).all()
     del churn
+
+
+def test_streams_beyond_the_last_that_is_told_apart_are_refused():
+    convnet(seed=5, stream=2**24 - 1)
+    with pytest.raises(ValueError, match="stream is 16777216"):
+        convnet(seed=5, stream=2**24)
 
 
 def test_the_same_seed_gives_the_same_bits():

@@ -331,3 +331,10 @@ def test_train_and_evaluate_write_scores(few_strokes, tmp_path, capsys):
     before = (folder / run.SCORES).read_bytes()
     assert call("evaluate", folder, "--extractor", "nothing") == 1
     assert (folder / run.SCORES).read_bytes() == before
+
+
+@pytest.mark.parametrize("labels", [3, [[1, 2]]])
+def test_labels_that_are_no_list_are_refused_before_anything_is_computed(labels):
+    x = np.zeros((9, 28, 28, 1), np.float32)
+    with pytest.raises(ValueError, match=r"labels have shape .*, expected \(N,\)"):
+        metrics.evaluate(x, x, labels=labels, extractor="strokes")

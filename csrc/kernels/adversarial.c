@@ -130,10 +130,10 @@ static void penalise_row(void *context, int64_t n) {
     int64_t at = n * call->pixels * call->stride;
     double norm = norm_of_row(call, call->gradient + at);
     /* The derivative of (|g| - 1)^2 / N is 2 (1 - 1 / |g|) / N * g. */
-    float factor = norm == 0 ? 0.0f : (float)(call->weight * 2 * (1 - 1 / norm) / (double)call->N);
+    double factor = norm == 0 ? 0 : call->weight * 2 * (1 - 1 / norm) / (double)call->N;
     call->norms[n] = (float)norm;
     for (int64_t i = 0; i < call->pixels * call->stride; i++)
-        call->out[at + i] = i % call->stride < call->C ? factor * call->gradient[at + i] : 0.0f;
+        call->out[at + i] = i % call->stride < call->C ? (float)(factor * (double)call->gradient[at + i]) : 0.0f;
 }
 
 double gm_gradient_penalty(int64_t N, int64_t pixels, int64_t C, int64_t stride, const float *gradient, double weight,

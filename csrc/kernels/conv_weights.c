@@ -4,8 +4,9 @@
  *
  * Some channels times a panel of k are a register tile that sweeps over a rectangle of places: for many channels all
  * places of one tap (r, s), so that its sums go to dw once; else, for a kernel row r and a range of output columns that
- * see the same taps, (s, c) as the one contiguous run of the image that it is, as in conv_gather.c. Images are taken in
- * chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate. On large maps
+ * see the same taps, (s, c) as the one contiguous run of the image that it is, as in conv_gather.c. Images, or rows of large
+ * maps, are taken in chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate:
+ * equal terms are all rounded the same way, and 512 of them lose 1e-6 to 5e-6 of their sum, 20,000 a hundred times that. On large maps
  * the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is read
  * once; on small maps, where the weights are the larger side, the weights are shared out instead.
  *
@@ -24,7 +25,7 @@
 
 enum {
     CHUNK_FLOATS = 192 * 1024,
-    CHUNK_PLACES = 2048,
+    CHUNK_PLACES = 512,
     MOST_SPLITS = 16,
     SPLIT_FLOATS = 2 << 20,
     RUN_PART = 240,
@@ -45,15 +46,21 @@ typedef struct weight_gradient {
 
 static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K; }
 
-/* What is cut into chunks: images, or rows of the map. */
+/* What the work is split by: images, or rows of the map. */
 static int64_t slices(const weight_gradient *op) { return op->turned ? op->g->P : op->N; }
 
-/* How many of them: places, values of x and dy. */
-static int64_t slices_a_chunk(const weight_gradient *op) {
+/* Images and rows of the map. */
+typedef struct chunk {
+    int64_t images, rows;
+} chunk;
+
+static chunk chunk_of(const weight_gradient *op) {
     const gm_conv *g = op->g;
-    int64_t places = g->P * g->Q, floats = g->H * g->W * g->C + g->P * g->Q * g->K;
-    if (op->turned) places = g->Q * op->N, floats = (g->stride_h * g->W * g->C + g->Q * g->K) * op->row;
-    return max_of(1, min_of(CHUNK_FLOATS / floats, CHUNK_PLACES / places));
+    int64_t images = op->turned ? op->N : 1; /* at least */
+    int64_t places = g->Q * images, floats = (g->stride_h * g->W * g->C + g->Q * g->K) * (op->turned ? op->row : 1);
+    int64_t rows = max_of(1, min_of(CHUNK_FLOATS / floats, CHUNK_PLACES / places));
+    if (op->turned || rows < g->P) return (chunk){images, min_of(rows, g->P)};
+    return (chunk){rows / g->P, g->P};
 }
 
 /* The split of the work depends on the shape alone, so the order of the sums does too. */
@@ -185,18 +192,15 @@ static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k
                 panel.columns);
 }
 
-/* Kernel row r of the slices begin..end-1, for run values k0..k1-1 and a panel of map channels. */
-static void accumulate_row(const weight_gradient *op, int64_t r, int64_t begin, int64_t end, int64_t k0, int64_t k1,
+/* Kernel row r, for run values k0..k1-1 and a panel of map channels, over the images and rows of `of`. */
+static void accumulate_row(const weight_gradient *op, int64_t r, const rectangle *of, int64_t k0, int64_t k1,
                            gm_panel panel, float *out) {
     const gm_conv *g = op->g;
     axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
     axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
     outputs inside = outputs_of_tap(&rows, r);
-    rectangle at = {.r = r, .n0 = begin, .n1 = end, .p0 = inside.begin, .p1 = inside.end};
-    if (op->turned) {
-        at.n0 = 0, at.n1 = op->N;
-        at.p0 = max_of(begin, inside.begin), at.p1 = min_of(end, inside.end);
-    }
+    rectangle at = *of;
+    at.r = r, at.p0 = max_of(of->p0, inside.begin), at.p1 = min_of(of->p1, inside.end);
     if (op->by_tap) {
         for (int64_t s = k0 / g->C; s * g->C < k1; s++) {
             inside = outputs_of_tap(&across, s);
@@ -218,6 +222,16 @@ static int64_t run_at(const weight_gradient *op, int64_t part) {
     return op->g->image_pairs ? at / 2 * 2 : at;
 }
 
+/* The images and rows of `all`, chunk by chunk. */
+static rectangle chunk_at(const weight_gradient *op, const rectangle *all, int64_t n, int64_t p) {
+    chunk size = chunk_of(op);
+    return (rectangle){.n0 = n, .n1 = min_of(all->n1, n + size.images), .p0 = p, .p1 = min_of(all->p1, p + size.rows)};
+}
+
+static rectangle chunk_after(const weight_gradient *op, const rectangle *all, const rectangle *at) {
+    return at->p1 < all->p1 ? chunk_at(op, all, at->n0, at->p1) : chunk_at(op, all, at->n1, all->p0);
+}
+
 static void weight_task(void *context, int64_t index) {
     const weight_gradient *op = context;
     const gm_conv *g = op->g;
@@ -229,12 +243,12 @@ static void weight_task(void *context, int64_t index) {
     int64_t panels = gm_panel_count(&op->kernels->tile, g->K);
     int64_t c0 = panels * column_part / op->column_parts, c1 = panels * (column_part + 1) / op->column_parts;
     int64_t first = slices(op) * split / op->splits, last = slices(op) * (split + 1) / op->splits;
-    int64_t chunk = slices_a_chunk(op);
-    for (int64_t n = first; n < last; n += chunk)
+    rectangle all = {.n0 = first, .n1 = last, .p1 = g->P};
+    if (op->turned) all = (rectangle){.n1 = op->N, .p0 = first, .p1 = last};
+    for (rectangle at = chunk_at(op, &all, all.n0, all.p0); at.n0 < all.n1; at = chunk_after(op, &all, &at))
         for (int64_t c = c0; c < c1; c++)
             for (int64_t r = r0; r < r1; r++)
-                accumulate_row(op, r, n, min_of(last, n + chunk), k0, k1, gm_panel_at(&op->kernels->tile, g->K, c),
-                               part_of(op, split));
+                accumulate_row(op, r, &at, k0, k1, gm_panel_at(&op->kernels->tile, g->K, c), part_of(op, split));
     op->kernels->tiles_end();
 }
 

@@ -263,6 +263,7 @@ static void dropout(const gm_random *random, uint32_t threshold, float scale, in
 
 /* ---- Optimizers ---- */
 
+/* No farther than 1e30 times the rate: where the mean square has vanished and the mean has not, the quotient may leave float. */
 static void adam(const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v) {
     const vf beta1 = v_set1(step->beta1), rest1 = v_set1(1.0f - step->beta1);
     const vf beta2 = v_set1(step->beta2), rest2 = v_set1(1.0f - step->beta2);
@@ -273,7 +274,8 @@ static void adam(const gm_update *step, int64_t n, const float *g, float *p, flo
         vf first = v_fma(beta1, v_take(m + i, left), v_mul(rest1, gradient));
         vf second = v_fma(beta2, v_take(v + i, left), v_mul(rest2, v_mul(gradient, gradient)));
         vf root = v_add(v_sqrt(v_mul(second, v_set1(step->correction2))), epsilon);
-        vf move = v_mul(rate, v_div(v_mul(first, v_set1(step->correction1)), root));
+        vf ratio = v_div(v_mul(first, v_set1(step->correction1)), root);
+        vf move = v_mul(rate, v_max(v_set1(-1e30f), v_min(v_set1(1e30f), ratio)));
         v_put(m + i, first, left);
         v_put(v + i, second, left);
         v_put(p + i, v_sub(v_take(p + i, left), move), left);

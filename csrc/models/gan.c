@@ -92,8 +92,7 @@ static gm_status check_networks(const gm_gan_config *config, gm_network *const n
     GM_TRY(check_output(config, network[DISCRIMINATOR], error));
     GM_REQUIRE((config->ema > 0) == (network[AVERAGE] != NULL), error, GM_VALUE_ERROR,
                "GAN: a network for the average goes with ema > 0");
-    if (config->objective != GM_OBJECTIVE_WGAN_GP) return GM_OK;
-    return gm_network_keep_signals(network[DISCRIMINATOR], "a critic with a gradient penalty", error);
+    return GM_OK;
 }
 
 static gm_status create_optimizers(gm_gan *gan, gm_error *error) {
@@ -120,6 +119,8 @@ gm_status gm_gan_create(const gm_gan_config *config, gm_network *generator, gm_n
     g->mix = (gm_random){config->seed, GM_STREAM_MIX, 0};
     for (int i = 0; i < NETWORKS; i++) g->network[i] = network[i];
     gm_status status = create_optimizers(g, error);
+    if (status == GM_OK && g->penalised) /* last: the critic stays as it is where anything is refused */
+        status = gm_network_keep_signals(discriminator, "a critic with a gradient penalty", error);
     if (status != GM_OK) {
         gm_gan_free(g);
         return status;

@@ -36,6 +36,8 @@ void gm_images_load(const gm_images *images, int64_t start, int64_t N, const gm_
 }
 
 gm_status gm_images_check(const gm_images *images, const gm_shape *shape, gm_error *error) {
+    GM_REQUIRE(shape->rank == 3, error, GM_VALUE_ERROR, "images: shape of %d axes, must be 3: height, width, channels",
+               shape->rank);
     if (!images->floats) return GM_OK;
     const float low = -1e-6f, high = 1.0f + 1e-6f;
     int64_t size = pixel_count(shape) * shape->dim[2], n = images->N * size;

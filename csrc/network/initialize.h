@@ -4,7 +4,8 @@
 
 #include "layers/layer.h"
 
-/* Random ones depend on (seed, stream of the network, index of the layer) alone. Streams below 2^24 are told apart. */
+/* Random ones depend on (seed, stream of the network, index of the layer) alone. Streams below
+ * GM_STREAMS are told apart. */
 void gm_layer_initialize(gm_layer *layer, uint64_t seed, uint32_t stream);
 
 #endif

@@ -143,6 +143,8 @@ gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
 gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
                             uint32_t stream, gm_network **network, gm_error *error) {
     GM_REQUIRE(count >= 0, error, GM_VALUE_ERROR, "network: %d layers", count);
+    GM_REQUIRE(stream < GM_STREAMS, error, GM_VALUE_ERROR, "network: stream is %" PRIu32 ", must be below %d", stream,
+               GM_STREAMS);
     gm_network *n = calloc(1, sizeof *n + (size_t)count * sizeof n->nodes[0]);
     GM_REQUIRE(n, error, GM_MEMORY_ERROR, "network: cannot allocate %d layers", count);
     n->count = count;

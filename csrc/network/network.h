@@ -7,8 +7,10 @@
 
 typedef struct gm_network gm_network;
 
+enum { GM_STREAMS = 1 << 24 }; /* their number and a layer's share the 64 bits of a random stream with what it is for */
+
 /* Builds, plans for no batch yet, and initialises the weights from `seed` and `stream` (tells the networks of one
- * model apart). `count` may be 0: the identity. */
+ * model apart, below GM_STREAMS). `count` may be 0: the identity. */
 gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
                             uint32_t stream, gm_network **network, gm_error *error);
 void gm_network_free(gm_network *network);

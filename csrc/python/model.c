@@ -29,11 +29,11 @@ int gmpy_model_adopt(gmpy_model *model, PyObject *const networks[], int count, c
 }
 
 void gmpy_model_lock(gmpy_model *model) {
-    for (int i = 0; i < model->network_count; i++) gmpy_lock(model->lock_order[i]->lock);
+    for (int i = 0; i < model->network_count; i++) gmpy_lock(&model->lock_order[i]->mutex);
 }
 
 void gmpy_model_unlock(gmpy_model *model) {
-    for (int i = model->network_count - 1; i >= 0; i--) gmpy_unlock(model->lock_order[i]->lock);
+    for (int i = model->network_count - 1; i >= 0; i--) gmpy_unlock(&model->lock_order[i]->mutex);
 }
 
 void gmpy_model_forget_pending_lock_held(gmpy_model *model) {

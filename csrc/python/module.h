@@ -4,6 +4,8 @@
 
 #include <Python.h>
 
+#include "python/lock.h"
+
 #include "network/network.h"
 
 typedef struct gmpy_state {
@@ -22,7 +24,7 @@ extern PyMethodDef gmpy_metrics_methods[];
 /* genmodels._core.Network. Everything but the lock is touched only with the lock held; the core's arenas never move
  * while the object lives, so arrays may look at them for as long as they hold a reference. */
 typedef struct gmpy_network {
-    PyObject_HEAD PyThread_type_lock lock;
+    PyObject_HEAD gmpy_mutex mutex;
     gm_network *core;
     int64_t pending; /* samples of the training forward that backward may follow; 0: none */
 } gmpy_network;

@@ -59,9 +59,11 @@ def load(
     found = _found(source, places)
     if found is None:
         search.refuse_pickles(source, places)
+        if places.written is None:
+            raise FileNotFoundError(search.not_found(source, places))
         if not download:
             raise FileNotFoundError(search.not_found(source, places) + "; download=True fetches it")
-        found = _downloaded(source, places)
+        found = _downloaded(source, places, places.written / source.name)
     return reading.read(source, found, verify)
 
 
@@ -107,20 +109,19 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _found(source: Source, places: list[Path]) -> dict[str, Path] | None:
+def _found(source: Source, places: search.Places) -> dict[str, Path] | None:
     """The files of the first place that has them all."""
-    for place in places:
+    for place in places.searched:
         found = search.find(source, place)
         if not search.missing(source, found):
             return found
     return None
 
 
-def _downloaded(source: Source, places: list[Path]) -> dict[str, Path]:
+def _downloaded(source: Source, places: search.Places, folder: Path) -> dict[str, Path]:
     """Fetch what is missing, unless another process has done it while we waited for the lock."""
     from . import download
 
-    folder = places[-1] / source.name
     try:
         with cache.locked(folder):
             missing = search.missing(source, search.find(source, folder.parent))
@@ -131,11 +132,12 @@ def _downloaded(source: Source, places: list[Path]) -> dict[str, Path]:
     return search.find(source, folder.parent)
 
 
-def _strokes(places: list[Path], own: bool, keep: bool, verify: bool) -> tuple[Split, Split]:
+def _strokes(places: search.Places, own: bool, keep: bool, verify: bool) -> tuple[Split, Split]:
     """From disk, or drawn now and kept. A damaged copy in the user's cache is drawn again, any other one refused."""
     found = _found(STROKES, places)
     if found is not None:
-        cached = not own and all(path.is_relative_to(places[-1]) for path in found.values())
+        cache_folder = None if own else places.written
+        cached = cache_folder is not None and all(path.is_relative_to(cache_folder) for path in found.values())
         try:
             return reading.read(STROKES, found, verify)
         except (ValueError, OSError):
@@ -144,9 +146,9 @@ def _strokes(places: list[Path], own: bool, keep: bool, verify: bool) -> tuple[S
     images, labels = strokes.generate(sum(file.items for file in STROKES.files[::2]))
     train = STROKES.files[0].items
     splits = (images[:train], labels[:train]), (images[train:], labels[train:])
-    if keep:
+    if keep and places.written is not None:
         with suppress(OSError):  # a cache that cannot be written costs the next caller a few seconds
-            _keep(splits, places[-1] / STROKES.name)
+            _keep(splits, places.written / STROKES.name)
     return splits
 
 

@@ -15,19 +15,15 @@ from typing import BinaryIO
 LOCK_TIMEOUT = 3600.0  # seconds: a slow line may need long for 170 MB, and a dead process's lock is free at once
 
 
-def user_folder() -> Path:
-    """The user's cache folder for genmodels; it need not exist.
-
-    Raises:
-        OSError: no home folder is known.
-    """
+def user_folder() -> Path | None:
+    """The user's cache folder for genmodels; it need not exist. None where no home folder is known."""
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "genmodels"
     if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"]) / "genmodels"
     home = Path(os.path.expanduser("~"))
     if not home.is_absolute():
-        raise FileNotFoundError("the home folder is unknown: set GENMODELS_DATA or XDG_CACHE_HOME, or give root=")
+        return None
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "genmodels"
     return home / ".cache" / "genmodels"

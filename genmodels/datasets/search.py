@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from .._files import file_name
@@ -12,15 +13,22 @@ from .sources import File, Source
 PICKLES = ("cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1")  # CIFAR-10's other layout
 
 
-def places(root: str | os.PathLike[str] | None) -> list[Path]:
-    """The folders to search, in order: ``root`` alone, or else GENMODELS_DATA (if set) and the user's cache folder.
+@dataclass(frozen=True)
+class Places:
+    """The folders to search, in order, and the one of them that is written to, if there is one."""
 
-    Only the last one is ever written to.
-    """
+    searched: list[Path]
+    written: Path | None
+
+
+def places(root: str | os.PathLike[str] | None) -> Places:
+    """``root`` alone, or else GENMODELS_DATA (if set), which is only read, and the user's cache folder (if known)."""
     if root is not None:
-        return [_folder(file_name(root), "root")]
-    variable = os.environ.get("GENMODELS_DATA")
-    return [*([_folder(variable, "GENMODELS_DATA")] if variable else []), cache.user_folder()]
+        folder = _folder(file_name(root), "root")
+        return Places([folder], folder)
+    variable, kept = os.environ.get("GENMODELS_DATA"), cache.user_folder()
+    given = _folder(variable, "GENMODELS_DATA") if variable else None
+    return Places([folder for folder in (given, kept) if folder is not None], kept)
 
 
 def find(source: Source, place: Path) -> dict[str, Path]:
@@ -39,11 +47,11 @@ def missing(source: Source, found: dict[str, Path]) -> list[File]:
     return [file for file in source.files if file.name not in found]
 
 
-def refuse_pickles(source: Source, candidates: list[Path]) -> None:
+def refuse_pickles(source: Source, candidates: Places) -> None:
     """ValueError if a place holds CIFAR-10 as Python pickles (where the binary files were not found)."""
     if source.archive is None:
         return
-    for place in candidates:
+    for place in candidates.searched:
         found = _first(source, place, PICKLES)
         if found:
             raise ValueError(
@@ -52,12 +60,14 @@ def refuse_pickles(source: Source, candidates: list[Path]) -> None:
             )
 
 
-def not_found(source: Source, candidates: list[Path]) -> str:
+def not_found(source: Source, candidates: Places) -> str:
     """What was looked for, where, and what lies there."""
     names = [file.name for file in source.files]
     spelling = f"or {source.archive.name}" if source.archive else "gzipped or plain, - or . before idx"
-    where = "; ".join(f"{place} ({_listing(source, place)})" for place in candidates)
-    return f"{source.name} not found: looked for {', '.join(names)} ({spelling}) in {where}"
+    where = [f"{place} ({_listing(source, place)})" for place in candidates.searched]
+    if candidates.written is None:
+        where.append("no cache, as the home folder is unknown: set GENMODELS_DATA or XDG_CACHE_HOME, or give root=")
+    return f"{source.name} not found: looked for {', '.join(names)} ({spelling}) in {'; '.join(where)}"
 
 
 def _folder(path: str, what: str) -> Path:

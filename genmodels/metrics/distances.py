@@ -16,6 +16,8 @@ from .. import _validate as check
 
 LARGEST = 1e40
 """No feature may exceed this, or its powers would leave float64; that is all of float32 but its end."""
+LARGEST_OF_KERNEL = 1e25
+"""The same of the kernel distance, whose standard error takes twelfth powers."""
 
 
 def frechet_distance(a: Any, b: Any) -> float:
@@ -106,6 +108,9 @@ def kernel_distance(
 
 def kernel(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Value and standard error over all of two checked sets of features."""
+    largest = max(np.abs(a).max(), np.abs(b).max())
+    if largest > LARGEST_OF_KERNEL:
+        raise ValueError(f"features of up to {largest:g}: the kernel distance takes {LARGEST_OF_KERNEL:g} at most")
     within_a, within_b = (_core.kernel_sums(x, x, True) / (len(x) - 1) for x in (a, b))
     a_to_b, b_to_a = _core.kernel_sums(a, b, False) / len(b), _core.kernel_sums(b, a, False) / len(a)
     value = within_a.mean() + within_b.mean() - 2 * a_to_b.mean()

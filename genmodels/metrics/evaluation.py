@@ -149,8 +149,8 @@ class Reference:
     def _generated(self, source: Any, labels: Any) -> tuple[np.ndarray, Any]:
         """The images to score, and the classes that were asked of them."""
         if not hasattr(source, "sample"):
-            return extractors.as_images(source, "generated images")[: self.n], labels
-        labels = classes_in_turn(source, self.n) if labels is None else labels
+            return extractors.as_images(source, "generated images")[: self.n], _of_one_axis(labels)
+        labels = classes_in_turn(source, self.n) if labels is None else _of_one_axis(labels)
         return extractors.as_images(source.sample(self.n, labels=labels, seed=self.seed), "generated images"), labels
 
     def _features(self, images: np.ndarray, name: str) -> np.ndarray:
@@ -162,7 +162,7 @@ class Reference:
             return {"is": None, "label_accuracy": None, "class_histogram": None}
         return {
             "is": inception_score(probabilities),
-            "label_accuracy": None if labels is None else label_accuracy(probabilities, np.asarray(labels)[: self.n]),
+            "label_accuracy": None if labels is None else label_accuracy(probabilities, labels[: self.n]),
             "class_histogram": class_histogram(probabilities),
         }
 
@@ -172,3 +172,13 @@ class Reference:
             return extractors.as_images(given, "reference_train")[: self.n]
         images = datasets.load(given)[0][0][: self.n]
         return datasets.resize(images, self.images.shape[1:3])
+
+
+def _of_one_axis(labels: Any) -> np.ndarray | None:
+    """Labels before there are images to hold them against."""
+    if labels is None:
+        return None
+    array = check.as_array(labels, "labels")
+    if array.ndim != 1:
+        raise ValueError(f"labels have shape {array.shape}, expected (N,): one for each image")
+    return array

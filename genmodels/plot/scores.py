@@ -78,6 +78,8 @@ def comparison(values: Mapping[str, Any], score: str = "fd", ax: Axes | None = N
         raise TypeError(f"values must be a dict of names to scores, not {type(values).__name__}")
     if not values:
         raise ValueError("values is empty: there is nothing to compare")
+    if not isinstance(score, str):
+        raise TypeError(f"score must be the name of a score, not {type(score).__name__}")
     results = {str(name): _seeds(given, str(name)) for name, given in values.items()}
     scored = {
         f"{name}, {number}": result

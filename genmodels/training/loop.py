@@ -91,6 +91,8 @@ def _check(model: Model, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]
 def _check_validation(model: Model, data: Any) -> tuple[np.ndarray, np.ndarray | None] | None:
     if data is None:
         return None
+    if isinstance(data, list) and len(data) == 2 and np.ndim(data[0]) == 4:  # [images, labels], not two images
+        data = tuple(data)
     if not isinstance(data, tuple):
         data = (data, None)
     if len(data) != 2:
@@ -171,6 +173,7 @@ class _Run:
         self.validation = validation
         self.callbacks = callbacks
         self.before_step: dict[str, int] | None = None  # the model's counters, while a step is not yet recorded
+        self.closing = False  # an epoch that is not yet recorded
 
     def train(self) -> None:
         """All epochs that are left."""
@@ -199,8 +202,10 @@ class _Run:
                 return False
             self.step(batches)
         held_out = self.validate()  # may raise, so before anything is recorded
+        self.closing = True
         row = position.close_epoch(held_out)
         model.history.append(row)
+        self.closing = False
         for symptom in model._symptoms(row):
             warnings.warn(CollapseWarning(f"epoch {number}: {symptom}"), stacklevel=5)  # where fit was called
         self.call("on_epoch_end", number, row)
@@ -237,17 +242,18 @@ class _Run:
             getattr(callback, event)(self.model, *arguments)
 
     def note_interruption(self, level: int) -> None:
-        """Mark the history. A KeyboardInterrupt may have fallen between a step and its record; such a fit cannot go on
-        with the bits of an undisturbed one and is given up."""
+        """Mark the history. A KeyboardInterrupt may have fallen between a step, or an epoch, and its record; such a fit
+        cannot go on with the bits of an undisturbed one and is given up."""
         self.model.history.interrupted = True
-        if self.before_step is not None and self.model._counters() != self.before_step:
+        stepped = self.before_step is not None and self.model._counters() != self.before_step
+        if stepped or self.closing:
             self.model._position = None
         place = self.position
         logger.log(
             level,
             "fit stopped after %d of %d epochs and %d of %d steps; fit(resume=True) %s",
             *(place.epoch, place.epochs, place.step, place.steps_per_epoch),
-            "goes on" if self.model.interrupted else "cannot go on, for the last step was not recorded",
+            "goes on" if self.model.interrupted else "cannot go on, for the last step or epoch was not recorded",
         )
 
 
