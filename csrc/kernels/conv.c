@@ -63,13 +63,13 @@ static void matrix_forward(const gm_conv *g, int64_t N, const float *x, const fl
     product.a = rows_by(x, depth_of(g));
     product.b = rows_by(w, g->K);
     product.out = y;
-    product.epilogue = epilogue;
+    product.epilogue = *epilogue;
     gm_matrix_multiply(&product, workspace);
 }
 
 /* Columns are channels of each of the places of the kernel: the channels' bias, once for each place. */
 static gm_epilogue epilogue_of_columns(const gm_conv *g, const gm_epilogue *of_channels, float *bias) {
-    gm_epilogue e = of_channels ? *of_channels : (gm_epilogue){0};
+    gm_epilogue e = *of_channels;
     if (!e.bias || depth_of(g) == g->C) return e;
     for (int64_t i = 0; i < depth_of(g); i++) bias[i] = e.bias[i % g->C];
     e.bias = bias;
@@ -83,8 +83,7 @@ static void matrix_backward_data(const gm_conv *g, int64_t N, const float *dy, c
     product.a = rows_by(dy, g->K);
     product.b = transposed(rows_by(w, g->K));
     product.out = dx;
-    gm_epilogue of_columns = epilogue_of_columns(g, epilogue, workspace);
-    product.epilogue = &of_columns;
+    product.epilogue = epilogue_of_columns(g, epilogue, workspace);
     gm_matrix_multiply(&product, workspace + depth_of(g));
 }
 
@@ -149,7 +148,7 @@ static void exchanged_forward(const gm_conv *g, int64_t N, const float *x, const
                               const gm_epilogue *epilogue, float *workspace) {
     gm_conv other = exchanged(g);
     turn_kernel(g, w, false, workspace);
-    gm_conv_taps_backward_data(&other, N, x, workspace, y, epilogue, workspace + depth_of(g) * g->K);
+    gm_conv_taps(&other, N, x, workspace, y, epilogue, workspace + depth_of(g) * g->K);
 }
 
 /* The channels of a row of the kernel then are neighbours, and meet many of the map at once. (A layer of 128 channels to 1,
@@ -174,32 +173,35 @@ static int64_t exchanged_workspace(const gm_conv *g, int64_t N) {
 
 /* ---- The three products ---- */
 
+/* Forward or, `adjoint`, the input gradient. */
+static void multiply(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                     const gm_epilogue *epilogue, float *workspace) {
+    switch (form_of(g)) {
+    case MATRIX: (adjoint ? matrix_backward_data : matrix_forward)(g, N, x, w, y, epilogue, workspace); break;
+    case BFLOAT: gm_conv_bf16(g, adjoint, N, x, w, y, epilogue, workspace); break;
+    case WINOGRAD: gm_conv_winograd(g, adjoint, N, x, w, y, epilogue, workspace); break;
+    case ANY: gm_conv_gather(g, adjoint, N, x, w, y, epilogue, workspace); break;
+    }
+}
+
+static const gm_epilogue none;
+
 void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y, const gm_epilogue *epilogue,
                      float *workspace) {
-    if (forward_is_exchanged(g)) {
+    if (!epilogue) epilogue = &none;
+    if (forward_is_exchanged(g))
         exchanged_forward(g, N, x, w, y, epilogue, workspace);
-        return;
-    }
-    switch (form_of(g)) {
-    case MATRIX: matrix_forward(g, N, x, w, y, epilogue, workspace); break;
-    case BFLOAT: gm_conv_bf16_forward(g, N, x, w, y, epilogue, workspace); break;
-    case WINOGRAD: gm_conv_winograd_forward(g, N, x, w, y, epilogue, workspace); break;
-    case ANY: gm_conv_gather_forward(g, N, x, w, y, epilogue, workspace); break;
-    }
+    else
+        multiply(g, false, N, x, w, y, epilogue, workspace);
 }
 
 void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                            const gm_epilogue *epilogue, float *workspace) {
-    if (gm_conv_taps_pay(g)) {
-        gm_conv_taps_backward_data(g, N, dy, w, dx, epilogue, workspace);
-        return;
-    }
-    switch (form_of(g)) {
-    case MATRIX: matrix_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
-    case BFLOAT: gm_conv_bf16_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
-    case WINOGRAD: gm_conv_winograd_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
-    case ANY: gm_conv_gather_backward_data(g, N, dy, w, dx, epilogue, workspace); break;
-    }
+    if (!epilogue) epilogue = &none;
+    if (gm_conv_taps_pay(g))
+        gm_conv_taps(g, N, dy, w, dx, epilogue, workspace);
+    else
+        multiply(g, true, N, dy, w, dx, epilogue, workspace);
 }
 
 void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
@@ -213,8 +215,8 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
     if (!add && adds_only) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
     switch (form) {
     case MATRIX: matrix_backward_weights(g, N, x, dy, add, dw, workspace); break;
-    case BFLOAT: gm_conv_bf16_backward_weights(g, N, x, dy, add, dw, workspace); break;
-    case WINOGRAD: gm_conv_winograd_backward_weights(g, N, x, dy, dw, workspace); break;
+    case BFLOAT: gm_conv_bf16_weights(g, N, x, dy, add, dw, workspace); break;
+    case WINOGRAD: gm_conv_winograd_weights(g, N, x, dy, dw, workspace); break;
     case ANY: gm_conv_sweep_weights(g, N, x, dy, dw, workspace); break;
     }
 }

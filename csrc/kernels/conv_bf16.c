@@ -347,7 +347,7 @@ static void multiply_chunk(const batch *all, int64_t n, float *made) {
     const gm_conv *g = all->g;
     int64_t in = all->adjoint ? map_words(g) : image_words(g), out = all->adjoint ? image_words(g) : map_words(g);
     plan p = plan_of(all, min_of(all->chunk, all->N - n));
-    gm_epilogue end = all->epilogue ? *all->epilogue : (gm_epilogue){0};
+    gm_epilogue end = *all->epilogue;
     if (end.gate) end.gate += n * out;
     const float *left = make(p.left, all->in + n * in, made);
     float *to = all->out + n * out;
@@ -387,14 +387,10 @@ static int64_t batch_workspace(const gm_conv *g, bool adjoint, int64_t N) {
     return made + gm_conv_workspace(&first.g, first.N);
 }
 
-void gm_conv_bf16_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
-                          const gm_epilogue *epilogue, float *workspace) {
-    multiply_batch((batch){.g = g, .N = N, .in = x, .out = y, .epilogue = epilogue}, w, workspace);
-}
-
-void gm_conv_bf16_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                const gm_epilogue *epilogue, float *workspace) {
-    multiply_batch((batch){.g = g, .adjoint = true, .N = N, .in = dy, .out = dx, .epilogue = epilogue}, w, workspace);
+void gm_conv_bf16(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                  const gm_epilogue *epilogue, float *workspace) {
+    batch all = {.g = g, .adjoint = adjoint, .N = N, .in = x, .out = y, .epilogue = epilogue};
+    multiply_batch(all, w, workspace);
 }
 
 /* Images at a time of a weights' gradient: all where they are what the pairs are made of. */
@@ -403,8 +399,8 @@ static int64_t images_of_weights(const gm_conv *g, int64_t N) {
     return whole.left.parts ? N : images_a_chunk(&whole);
 }
 
-void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
-                                   float *workspace) {
+void gm_conv_bf16_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
+                          float *workspace) {
     int64_t chunk = images_of_weights(g, N);
     for (int64_t n = 0; n < N; n += chunk) {
         plan p = plan_backward_weights(g, min_of(chunk, N - n));

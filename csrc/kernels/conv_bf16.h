@@ -6,11 +6,9 @@
 
 /* As in conv.h, for geometries of precision GM_BF16 or GM_HIGH; but the workspace grows with the batch. */
 int64_t gm_conv_bf16_workspace(const gm_conv *g, int64_t N);
-void gm_conv_bf16_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
-                          const gm_epilogue *epilogue, float *workspace);
-void gm_conv_bf16_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                const gm_epilogue *epilogue, float *workspace);
-void gm_conv_bf16_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
-                                   float *workspace);
+void gm_conv_bf16(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                  const gm_epilogue *epilogue, float *workspace);
+void gm_conv_bf16_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
+                          float *workspace);
 
 #endif

@@ -20,7 +20,7 @@
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
-#include "kernels/table.h"
+#include "kernels/epilogue.h"
 #include "kernels/turn.h"
 
 enum {
@@ -56,6 +56,7 @@ typedef struct gather {
     gm_epilogue epilogue;
     float slope;        /* the activation as the tile applies it; 1: not at all */
     bool gates_in_tile; /* so the gate too */
+    gm_epilogue rest;   /* what the tile leaves */
 } gather;
 
 /* The axis of phase `index`: rows or columns. */
@@ -162,13 +163,8 @@ static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j
 
 /* What the tile itself does not do, while its output is still in the L1 cache. */
 static void finish_rows(const gather *op, int64_t rows, int64_t columns, float *out, int64_t stride) {
-    const gm_epilogue *e = &op->epilogue;
-    bool curved = gm_is_curved(e->act), gates = e->gate && !op->gates_in_tile;
-    for (int64_t m = 0; m < rows && (curved || gates); m++) {
-        float *row = out + m * stride;
-        if (curved) op->kernels->activate(e->act, columns, row, row);
-        if (gates) op->kernels->activate_backward(e->gate_act, columns, e->gate + (row - op->y), row, row);
-    }
+    if (op->rest.act.kind == GM_LINEAR && !op->rest.gate) return;
+    for (int64_t m = 0; m < rows; m++) gm_end_values(op->kernels, &op->rest, out + m * stride - op->y, columns, op->y);
 }
 
 /* Most rows of a tile of the first panel; the others are about as wide. */
@@ -372,25 +368,22 @@ void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const floa
     op.packed = packed;
     op.x_plane = op.N * op.in_image;
     op.y_pairs = op.adjoint ? op.g->image_pairs : op.g->map_pairs;
-    if (epilogue) op.epilogue = *epilogue;
+    op.epilogue = *epilogue;
     if (op.epilogue.gate_act.kind == GM_LINEAR) op.epilogue.gate = NULL; /* whose derivative is 1 */
     const gm_epilogue *e = &op.epilogue;
     op.slope = gm_slope_of(e->act);
     op.gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !gm_is_curved(e->act) && !op.dot;
+    op.rest = *e;
+    if (!gm_is_curved(e->act)) op.rest.act.kind = GM_LINEAR;
+    if (op.gates_in_tile) op.rest.gate = NULL;
     plan_gather(&op);
     gm_parallel_for(op.groups * op.row_phases * op.bands * op.panel_parts, gather_task, &op);
 }
 
-void gm_conv_gather_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
-                            const gm_epilogue *epilogue, float *workspace) {
-    gm_conv_gather_pack(g, false, w, workspace);
-    gm_conv_gather_packed(g, false, N, x, NULL, y, epilogue, workspace);
-}
-
-void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                  const gm_epilogue *epilogue, float *workspace) {
-    gm_conv_gather_pack(g, true, w, workspace);
-    gm_conv_gather_packed(g, true, N, dy, NULL, dx, epilogue, workspace);
+void gm_conv_gather(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                    const gm_epilogue *epilogue, float *workspace) {
+    gm_conv_gather_pack(g, adjoint, w, workspace);
+    gm_conv_gather_packed(g, adjoint, N, x, NULL, y, epilogue, workspace);
 }
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {

@@ -4,14 +4,12 @@
 
 #include "kernels/conv.h"
 
-/* conv_gather.c; as in conv.h. */
+/* conv_gather.c: forward or, `adjoint`, the input gradient. */
 int64_t gm_conv_gather_workspace(const gm_conv *g);
-void gm_conv_gather_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
-                            const gm_epilogue *epilogue, float *workspace);
-void gm_conv_gather_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                  const gm_epilogue *epilogue, float *workspace);
+void gm_conv_gather(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                    const gm_epilogue *epilogue, float *workspace);
 
-/* The same of many batches with one w: forward, or `adjoint` the input gradient. `pack` needs that workspace; then, any
+/* The same of many batches with one w. `pack` needs that workspace; then, any
  * number of times, from several threads at once, x (N, in) -> y (N, out). With a border each of x's images has so many rows
  * and columns of zeros on every side: then all outputs of a row are alike, and tiles are cut from whole rows. */
 typedef struct gm_border {

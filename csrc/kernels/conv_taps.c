@@ -12,7 +12,8 @@
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
 #include "kernels/conv_bf16.h"
-#include "kernels/table.h"
+#include "kernels/conv_gather.h"
+#include "kernels/epilogue.h"
 
 enum {
     SLOTS = 16,        /* most threads */
@@ -37,7 +38,7 @@ typedef struct batch {
     int64_t N, images;
     const float *dy, *w;
     float *dx;
-    gm_epilogue epilogue;
+    const gm_epilogue *epilogue;
     float *own;
     int64_t own_floats;
 } batch;
@@ -56,15 +57,13 @@ static gm_conv of_places(const gm_conv *g) {
 
 static void make_terms(const gm_conv *g, int64_t N, const float *dy, const float *w, float *terms, float *workspace) {
     const gm_conv places = of_places(g);
-    if (g->precision == GM_FLOAT32)
-        gm_conv_backward_data(&places, N, dy, w, terms, NULL, workspace);
-    else
-        gm_conv_bf16_backward_data(&places, N, dy, w, terms, NULL, workspace);
+    const gm_epilogue none = {0};
+    (g->precision == GM_FLOAT32 ? gm_conv_gather : gm_conv_bf16)(&places, true, N, dy, w, terms, &none, workspace);
 }
 
 static int64_t make_workspace(const gm_conv *g, int64_t N) {
     const gm_conv places = of_places(g);
-    return g->precision == GM_FLOAT32 ? gm_conv_workspace(&places, N) : gm_conv_bf16_workspace(&places, N);
+    return g->precision == GM_FLOAT32 ? gm_conv_gather_workspace(&places) : gm_conv_bf16_workspace(&places, N);
 }
 
 /* Out of line, so that all that its loop needs stays in registers. */
@@ -98,15 +97,11 @@ static void add_row(const gm_conv *g, int64_t h, const float *terms, const float
 
 static void add_image(const batch *all, int64_t n, const float *terms) {
     const gm_conv *g = all->g;
-    const gm_epilogue *e = &all->epilogue;
-    const gm_kernels *kernels = gm_kernels_active();
     const int64_t count = g->W * g->C;
     for (int64_t h = 0; h < g->H; h++) {
         int64_t at = (n * g->H + h) * count;
-        float *row = all->dx + at;
-        add_row(g, h, terms, e->bias, row);
-        if (e->act.kind != GM_LINEAR) kernels->activate(e->act, count, row, row);
-        if (e->gate) kernels->activate_backward(e->gate_act, count, e->gate + at, row, row);
+        add_row(g, h, terms, all->epilogue->bias, all->dx + at);
+        gm_end_values(gm_kernels_active(), all->epilogue, at, count, all->dx);
     }
 }
 
@@ -126,10 +121,10 @@ static int64_t own_floats(const gm_conv *g, int64_t images) {
     return terms_floats(g, images) + ceil_div(make_workspace(g, images), LINE) * LINE;
 }
 
-void gm_conv_taps_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                const gm_epilogue *epilogue, float *workspace) {
+void gm_conv_taps(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx, const gm_epilogue *epilogue,
+                  float *workspace) {
     batch all = {.g = g, .N = N, .images = images_a_task(g, N), .dy = dy, .w = w, .dx = dx, .own = workspace};
-    if (epilogue) all.epilogue = *epilogue;
+    all.epilogue = epilogue;
     all.own_floats = own_floats(g, all.images);
     gm_parallel_for_slots(ceil_div(N, all.images), SLOTS, images_task, &all);
 }

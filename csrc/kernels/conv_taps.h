@@ -9,7 +9,7 @@
 /* Whether they are faster so; what follows is for such geometries, as in conv.h. */
 bool gm_conv_taps_pay(const gm_conv *g);
 int64_t gm_conv_taps_workspace(const gm_conv *g, int64_t N);
-void gm_conv_taps_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                const gm_epilogue *epilogue, float *workspace);
+void gm_conv_taps(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx, const gm_epilogue *epilogue,
+                  float *workspace);
 
 #endif

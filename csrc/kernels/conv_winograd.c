@@ -22,7 +22,7 @@
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
-#include "kernels/table.h"
+#include "kernels/epilogue.h"
 
 enum {
     POINTS = 9,              /* products of a square */
@@ -201,13 +201,6 @@ static void multiply(const winograd *op, int64_t count, const float *u, float *m
         }
 }
 
-static void finish(const winograd *op, float *out) {
-    const gm_epilogue *e = &op->epilogue;
-    int64_t n = op->out.channels;
-    if (e->act.kind != GM_LINEAR) op->kernels->activate(e->act, n, out, out);
-    if (e->gate) op->kernels->activate_backward(e->gate_act, n, e->gate + (out - op->y), out, out);
-}
-
 static void fold_squares(const winograd *op, int64_t first, int64_t count, const float *m, float *nowhere) {
     strand rows = rows_of(op, 0), columns = columns_of(op, 0);
     int64_t step = u_row(op->out.channels);
@@ -223,7 +216,7 @@ static void fold_squares(const winograd *op, int64_t first, int64_t count, const
         }
         op->kernels->winograd_fold(op->out.channels, m, op->block * step, false, to);
         for (int64_t k = 0; k < 4; k++)
-            if (to[k] != nowhere) finish(op, to[k]);
+            if (to[k] != nowhere) gm_end_values(op->kernels, &op->epilogue, to[k] - op->y, op->out.channels, op->y);
     }
 }
 
@@ -251,11 +244,10 @@ static void run_phase(winograd *op) {
     gm_parallel_for_slots(op->blocks, SLOTS, block_task, op);
 }
 
-static void run(winograd *op, const gm_epilogue *epilogue, float *workspace) {
+static void run(winograd *op, float *workspace) {
     op->kernels = gm_kernels_active();
     op->panels = gm_panel_count(&op->kernels->tile, op->out.channels);
     op->depth = op->phase_rows * op->phase_columns * op->in.channels;
-    if (epilogue) op->epilogue = *epilogue;
     op->zeros = workspace;
     op->v = op->zeros + op->in.channels;
     op->slots = op->v + v_floats(op->depth, op->out.channels);
@@ -268,22 +260,13 @@ static void run(winograd *op, const gm_epilogue *epilogue, float *workspace) {
 static images image_of(const gm_conv *g) { return (images){g->H, g->W, g->C}; }
 static images map_of(const gm_conv *g) { return (images){g->P, g->Q, g->K}; }
 
-void gm_conv_winograd_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
-                              const gm_epilogue *epilogue, float *workspace) {
-    winograd op = {
-        .g = g, .N = N, .in = image_of(g), .out = map_of(g), .w_in = g->K, .w_out = 1, .x = x, .w = w, .y = y};
-    op.phase_rows = g->stride_h;
-    op.phase_columns = g->stride_w;
-    run(&op, epilogue, workspace);
-}
-
-void gm_conv_winograd_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                    const gm_epilogue *epilogue, float *workspace) {
-    winograd op = {
-        .g = g, .N = N, .in = map_of(g), .out = image_of(g), .w_in = 1, .w_out = g->K, .x = dy, .w = w, .y = dx};
-    op.adjoint = true;
-    op.phase_rows = op.phase_columns = 1;
-    run(&op, epilogue, workspace);
+void gm_conv_winograd(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                      const gm_epilogue *epilogue, float *workspace) {
+    winograd op = {.g = g, .adjoint = adjoint, .N = N, .x = x, .w = w, .y = y, .epilogue = *epilogue};
+    op.in = adjoint ? map_of(g) : image_of(g), op.out = adjoint ? image_of(g) : map_of(g);
+    op.w_in = adjoint ? 1 : g->K, op.w_out = adjoint ? g->K : 1;
+    op.phase_rows = adjoint ? 1 : g->stride_h, op.phase_columns = adjoint ? 1 : g->stride_w;
+    run(&op, workspace);
 }
 
 /* ---- Weight gradients ---- */
@@ -361,8 +344,8 @@ static void fold_task(void *context, int64_t index) {
     op->kernels->winograd_fold(g->K, op->sums + index * g->K, g->C * g->K, true, to);
 }
 
-void gm_conv_winograd_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
-                                       float *workspace) {
+void gm_conv_winograd_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+                              float *workspace) {
     int64_t widest = max_of(g->C, g->K);
     taps_gradient op = {.kernels = gm_kernels_active(), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .zeros = workspace};
     op.u = op.zeros + widest;

@@ -9,13 +9,11 @@
 /* Whether this geometry has the form, and multiplications enough to be saved. */
 bool gm_conv_winograd_pays(const gm_conv *g);
 
-/* As in conv.h; only for geometries that pay. */
+/* Forward or, `adjoint`, the input gradient, and the weights' gradient, which is added; only for geometries that pay. */
 int64_t gm_conv_winograd_workspace(const gm_conv *g);
-void gm_conv_winograd_forward(const gm_conv *g, int64_t N, const float *x, const float *w, float *y,
-                              const gm_epilogue *epilogue, float *workspace);
-void gm_conv_winograd_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
-                                    const gm_epilogue *epilogue, float *workspace);
-void gm_conv_winograd_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
-                                       float *workspace);
+void gm_conv_winograd(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
+                      const gm_epilogue *epilogue, float *workspace);
+void gm_conv_winograd_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
+                              float *workspace);
 
 #endif

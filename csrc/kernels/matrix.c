@@ -21,7 +21,7 @@
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
-#include "kernels/table.h"
+#include "kernels/epilogue.h"
 #include "kernels/turn.h"
 
 enum {
@@ -240,19 +240,15 @@ static void pack(const side *at, int64_t task) {
 
 /* ---- Multiplying ---- */
 
-static const float *bias_of(const plan *at) { return at->product->epilogue ? at->product->epilogue->bias : NULL; }
-
 static void begin_rows(const plan *at, int64_t rows, int64_t column, int64_t columns, float *out) {
-    const float *bias = bias_of(at) + column;
+    const float *bias = at->product->epilogue.bias + column;
     for (int64_t m = 0; m < rows; m++, out += at->product->columns) memcpy(out, bias, (size_t)columns * sizeof *out);
 }
 
 static void finish_rows(const plan *at, int64_t rows, int64_t columns, float *out) {
-    const gm_epilogue *e = at->product->epilogue;
-    for (int64_t m = 0; m < rows; m++, out += at->product->columns) {
-        if (e->act.kind != GM_LINEAR) at->kernels->activate(e->act, columns, out, out);
-        if (e->gate) at->kernels->activate_backward(e->gate_act, columns, e->gate + (out - at->product->out), out, out);
-    }
+    const gm_matrix_product *product = at->product;
+    for (int64_t m = 0; m < rows; m++, out += product->columns)
+        gm_end_values(at->kernels, &product->epilogue, out - product->out, columns, product->out);
 }
 
 /* One block of the depth, of some groups of each side. */
@@ -275,12 +271,13 @@ static void multiply_groups(const plan *at, const block *of, gm_panel tile, gm_p
                       .y_j = y.depth_step,
                       .low = {x.low, y.low}};
     bool begins = of->first && !at->product->add;
-    if (begins && bias_of(at)) begin_rows(at, tile.columns, of->column0 + panel.first, panel.columns, out);
-    sweep.fresh = begins && !bias_of(at);
+    if (begins && at->product->epilogue.bias)
+        begin_rows(at, tile.columns, of->column0 + panel.first, panel.columns, out);
+    sweep.fresh = begins && !at->product->epilogue.bias;
     for (int64_t row = 0; row < tile.columns; row += most)
         at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &sweep, x.at + row * x.lane_step, y.at,
                                 out + row * stride, stride);
-    if (of->last && at->product->epilogue) finish_rows(at, tile.columns, panel.columns, out);
+    if (of->last && !at->product->take) finish_rows(at, tile.columns, panel.columns, out);
 }
 
 /* Panels that all stay in the L2. */

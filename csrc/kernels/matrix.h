@@ -13,8 +13,8 @@ typedef struct gm_matrix {
     int64_t row, column;
 } gm_matrix;
 
-/* out (rows, columns), its rows without gaps, = a (rows, depth) b (depth, columns) through the epilogue, which may be
- * NULL; or, `add`, out += a b; or nothing, but `take` gets the rows of a b: of a depth of at most GM_TAKEN_BATCH. A row's values
+/* out (rows, columns), its rows without gaps, = a (rows, depth) b (depth, columns) through the epilogue;
+ * or, `add`, out += a b; or nothing, but `take` gets the rows of a b: of a depth of at most GM_TAKEN_BATCH. A row's values
  * do not depend on how many others there are. */
 typedef struct gm_matrix_product {
     int64_t rows, columns, depth;
@@ -22,7 +22,7 @@ typedef struct gm_matrix_product {
     gm_precision precision; /* of a and b; not pairs */
     float *out;
     bool add;
-    const gm_epilogue *epilogue;
+    gm_epilogue epilogue;
     gm_take_row take; /* NULL: out */
     void *context;
 } gm_matrix_product;

@@ -1,7 +1,5 @@
 /* Transposed 2-D convolution: the adjoint of a convolution, whose map is the input and whose image is the output;
  * x (N, P, Q, K), kernel (kh, kw, C, K), y (N, H, W, C). */
-#include <stddef.h>
-
 #include "layers/ops.h"
 #include "layers/product.h"
 
@@ -51,36 +49,6 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
     return gm_product_add_parameters(layer, (gm_shape){4, {g.R, g.S, g.C, g.K}}, g.C, error);
 }
 
-static void forward(gm_layer *layer, const gm_pass *pass) {
-    gm_epilogue epilogue = gm_product_forward_epilogue(layer, pass);
-    gm_conv g = gm_product_geometry(layer);
-    gm_conv_backward_data(&g, pass->N, pass->x, gm_product_kernel(layer, pass), pass->y, &epilogue, pass->workspace);
-}
-
-static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
-    gm_product_gradient to = gm_product_gradient_begin(layer, pass);
-    gm_conv g = gm_product_geometry(layer);
-    gm_conv_backward_weights(&g, pass->N, pass->dy, pass->x, to.add, to.gradient, pass->workspace);
-    gm_product_gradient_end(layer, pass);
-}
-
-static void backward(gm_layer *layer, const gm_pass *pass) {
-    if (!pass->frozen) {
-        gm_product_backward_bias(layer, pass);
-        backward_kernel(layer, pass);
-    }
-    if (!pass->dx) return;
-    gm_epilogue epilogue = gm_product_backward_epilogue(pass);
-    gm_conv g = gm_product_geometry(layer);
-    gm_conv_forward(&g, pass->N, pass->dy, gm_product_kernel_in_use(layer, pass), pass->dx, &epilogue, pass->workspace);
-}
-
-static void tangent(gm_layer *layer, const gm_pass *pass) {
-    backward_kernel(layer, pass);
-    gm_conv_backward_data(&layer->conv, pass->N, pass->x, gm_product_kernel_in_use(layer, pass), pass->y, NULL,
-                          pass->workspace);
-}
-
 const gm_layer_ops gm_conv2d_transpose_ops = {
     .name = "Conv2DTranspose",
     .resolve = resolve,
@@ -88,9 +56,9 @@ const gm_layer_ops gm_conv2d_transpose_ops = {
     .workspace = gm_product_workspace,
     .products = gm_product_products,
     .takes_pairs = gm_product_takes_pairs,
-    .forward = forward,
-    .backward = backward,
-    .tangent = tangent,
+    .forward = gm_product_forward,
+    .backward = gm_product_backward,
+    .tangent = gm_product_tangent,
     .commit = gm_product_commit,
     .sets_gradients = true,
     .applies_act = true,

@@ -11,8 +11,6 @@
  * fans are Keras's: the last axis but one and the last axis, times the window. */
 gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t channels, gm_error *error);
 
-/* Its convolution, with the arrays as the network stores them. */
-gm_conv gm_product_geometry(const gm_layer *layer);
 bool gm_product_takes_pairs(const gm_layer *layer);
 
 /* Multiplications of a sample that meet no padding. */
@@ -25,26 +23,7 @@ int64_t gm_product_workspace(const gm_layer *layer, int64_t N);
 int64_t gm_product_saved(const gm_layer *layer, int64_t N);
 void gm_product_commit(gm_layer *layer, const gm_pass *pass);
 
-/* The kernel of a forward pass, and afterwards that of the last forward: the parameter, or its normalised form. */
-const float *gm_product_kernel(gm_layer *layer, const gm_pass *pass);
-const float *gm_product_kernel_in_use(const gm_layer *layer, const gm_pass *pass);
-
-/* Where the gradient of the kernel in use goes, added or not; the end carries it on to the parameter's. */
-typedef struct gm_product_gradient {
-    float *gradient; /* (kernel) */
-    bool add;
-} gm_product_gradient;
-gm_product_gradient gm_product_gradient_begin(gm_layer *layer, const gm_pass *pass);
-void gm_product_gradient_end(gm_layer *layer, const gm_pass *pass);
-
-/* Epilogues: bias and the next activation forward, the gate of the activation before backward. */
-gm_epilogue gm_product_forward_epilogue(const gm_layer *layer, const gm_pass *pass);
-gm_epilogue gm_product_backward_epilogue(const gm_pass *pass);
-
-/* The sums of dy, to bias.gradient. */
-void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass);
-
-/* The passes of a product from image to map: Dense and Conv2D. */
+/* The passes. */
 void gm_product_forward(gm_layer *layer, const gm_pass *pass);
 void gm_product_backward(gm_layer *layer, const gm_pass *pass);
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass);

@@ -473,5 +473,4 @@ TEST(wide_products) {
 }
 
 MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers), CASE(wide_maps),
-     CASE(to_few_channels), CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products),
-     CASE(smaller_batches))
+     CASE(to_few_channels), CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products))
