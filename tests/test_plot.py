@@ -26,6 +26,15 @@ def a_vae(latent_dim=2, num_classes=0):
     )
 
 
+class GivenCodes:
+    """A VAE to which every image is its own code."""
+
+    latent_dim = 2
+
+    def encode(self, x):
+        return x, np.zeros_like(x)
+
+
 @pytest.fixture
 def ax():
     figure = Figure()
@@ -272,6 +281,19 @@ class TestLatent:
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in ax.texts]
         assert len(boxes) == 10
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+    @pytest.mark.parametrize("corner", [[0, 0], [0, 1], [1, 0], [1, 1]])
+    def test_every_number_is_inside_the_axes_where_codes_bunch_in_a_corner(self, ax, corner):
+        ax.figure.set_size_inches(7, 6)
+        codes = np.tile(np.array(corner, float), (40, 1))
+        codes[0] = 1 - codes[0]
+        gm.plot.latent(GivenCodes(), codes, y, ax=ax)
+        ax.figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert [text.get_text() for text in ax.texts] == [str(label) for label in range(10)]
+        assert all(ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 for box in boxes)
+        assert all(ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1 for box in boxes)
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
     def test_conditional_model_needs_the_labels(self, x, ax):

@@ -133,7 +133,7 @@ def _draw(ax: Axes, mean: NDArray[Any], labels: NDArray[Any] | None) -> None:
     for label in classes:
         _cluster(ax, points[labels == label], int(label))
     middles = np.stack([np.median(points[labels == label], axis=0) for label in classes])
-    for label, place in zip(classes, _apart(middles, _tag_size(ax, points)), strict=True):
+    for label, place in zip(classes, _tag_places(ax, middles), strict=True):
         _tag(ax, place, int(label))
     ax.set(xlabel=names[0], ylabel=names[1])
     ax.locator_params(axis="x", nbins=6)  # long numbers of small codes would touch each other
@@ -203,27 +203,36 @@ def _tag(ax: Axes, place: NDArray[Any], label: int) -> None:
     ax.annotate(str(label), (place[0], place[1]), ha="center", va="center", fontweight="bold", bbox=box, zorder=5)
 
 
-def _tag_size(ax: Axes, points: NDArray[Any]) -> NDArray[np.float64]:
-    """Width and height of a tag, 0.23 inches each, in units of the two axes, whose margins are a tenth."""
+def _tag_places(ax: Axes, middles: NDArray[Any]) -> NDArray[np.float64]:
+    """Where the tags stand, 0.23 inches wide and high: at the middles (n, 2), or near them where two would cover each
+    other or one would not be wholly inside the axes."""
+    low, high = np.sort([ax.get_xlim(), ax.get_ylim()]).T
     inches = np.array([ax.bbox.width, ax.bbox.height]) / ax.figure.dpi
-    span = np.ptp(points, axis=0).astype(np.float64)
-    size: NDArray[np.float64] = 1.1 * np.where(span > 0, span, 1) * 0.23 / np.maximum(inches, 0.23)
-    return size
+    unit = (high - low) * 0.23 / np.maximum(inches, 0.23)
+    places: NDArray[np.float64] = low + unit * _apart((middles - low) / unit, (high - low) / unit)
+    return places
 
 
-def _apart(places: NDArray[Any], unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The places (n, 2), moved up and down until no two tags of size `unit` cover each other."""
-    moved = places.astype(np.float64) / unit
-    for _ in range(50):
-        before = moved.copy()
-        for i, j in itertools.combinations(np.argsort(moved[:, 1], kind="stable"), 2):
-            overlap = 1 - abs(moved[j, 1] - moved[i, 1])
-            if overlap > 0 and abs(moved[j, 0] - moved[i, 0]) < 1:
-                moved[i, 1] -= overlap / 2
-                moved[j, 1] += overlap / 2
-        if np.array_equal(before, moved):
-            break
-    return moved * unit
+def _apart(places: NDArray[Any], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The places (n, 2), in units of a tag, brought inside axes of this size (2,) and moved up and down until no two
+    tags cover each other. Where a column has no room for its tags, they are inside all the same."""
+    low, high = np.full(2, 0.5), size - 0.5
+    x, y = np.clip(places, low, high).T
+    order = np.argsort(y, kind="stable")
+    y = (_raised(x, y, order) - _raised(x, -y, order[::-1])) / 2  # the order is the same in both, so the mean is apart
+    y = np.minimum(_raised(x, np.maximum(y, low[1]), order), high[1])
+    y = -_raised(x, -y, order[::-1])
+    return np.stack([x, np.maximum(y, low[1])], axis=1)
+
+
+def _raised(x: NDArray[Any], y: NDArray[Any], order: NDArray[np.intp]) -> NDArray[Any]:
+    """The heights y (n,), from the first of the order to the last each raised above those before it that are less than
+    1 beside it."""
+    raised = y.copy()
+    for i, j in itertools.combinations(order, 2):
+        if abs(x[j] - x[i]) < 1:
+            raised[j] = max(raised[j], raised[i] + 1)
+    return raised
 
 
 def _point_size(count: int) -> float:
