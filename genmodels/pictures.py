@@ -131,10 +131,11 @@ def _generated(run: Subject) -> Iterator[_Picture]:
         text = "from one class to another, at one code"
         yield _panel(text, (10, 1.7), partial(plot.interpolation, model, 0, model.num_classes - 1, seed=run.seed))
     ends = np.random.default_rng(run.seed).standard_normal((2, model.latent_dim))
-    label = 0 if model.num_classes else None
-    of = ", of class 0" if model.num_classes else ""
-    text = f"from one random code to another on the arc between their directions{of}"
-    yield _panel(text, (10, 1.7), partial(plot.interpolation, model, ends[0], ends[1], mode="slerp", labels=label))
+    # On one axis there is no arc: two directions are one, or opposite.
+    mode, way = ("slerp", "arc between their directions") if model.latent_dim > 1 else ("lerp", "line between them")
+    label, of = (0, ", of class 0") if model.num_classes else (None, "")
+    text = f"from one random code to another on the {way}{of}"
+    yield _panel(text, (10, 1.7), partial(plot.interpolation, model, ends[0], ends[1], mode=mode, labels=label))
     if hasattr(model, "encode") and model.latent_dim == 2:
         text = f"what the latent plane decodes to, evenly spaced in the prior's probability{of}"
         yield _panel(text, (8, 8), partial(plot.manifold, model, labels=label))

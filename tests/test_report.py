@@ -110,6 +110,13 @@ def test_a_lone_run_has_all_its_pictures_in_its_own_folder(runs):
     assert re.findall("<h2>(.*?)</h2>", page) == ["Scores", "Test losses", "Epochs", "Settings", "Model"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_latent_axis_has_a_line_between_two_codes(seed, tmp_path):
+    make_run(tmp_path / "vae", small.vae(latent_dim=1), seed=seed)
+    page = gm.plot.report(tmp_path / "vae").read_text()
+    assert "from one random code to another on the line between them" in captions(page)
+
+
 def test_several_runs_are_one_page_here(runs):
     score(runs / "gan")
     assert gm.plot.report("gan", runs / "cvae") == run.Path(run.REPORT)
