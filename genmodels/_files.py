@@ -22,8 +22,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     It is written under the name ".<name>.<8 hex digits>.tmp" in the same folder, flushed to the disk and renamed. An
     exception removes it and leaves `path` as it was. Such files of runs that were killed are removed on the way.
-    A link is followed: what it points to is replaced. OSError names `path`; it is also raised for a folder, a device
-    or a pipe in the file's place.
+    A link is followed: what it points to is replaced. OSError of the system names `path`; it is also raised for a
+    folder, a device or a pipe in the file's place.
     """
     target = os.path.realpath(file_name(path))
     folder, name = os.path.split(target)
@@ -44,7 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename in (None, temporary):
+        # One without a number is not the system's: a file name would take the place of what it says.
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
             error.filename = target
         raise
     _sync_folder(folder)

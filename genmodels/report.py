@@ -73,8 +73,9 @@ def run_parts(
 
 def write_page(path: str | os.PathLike[str], title: str, parts: Iterable[str]) -> None:
     """Writes a page of these pieces of HTML under its title, in one piece."""
+    page = _PAGE.format(title=escape(title), body="\n".join(parts))
     with replacing(path) as file:
-        file.write(_PAGE.format(title=escape(title), body="\n".join(parts)).encode())
+        file.write(page.encode())
 
 
 def table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:

@@ -108,9 +108,29 @@ class TestEvolution:
         Image.new("L", (33, 50)).save(tmp_path / "samples-000.png")
         with pytest.raises(ValueError, match="no grid of 5 x 5"):
             gm.plot.evolution(tmp_path, ax=ax)
-        (tmp_path / "samples-000.png").write_bytes(b"no picture")
-        with pytest.raises(OSError, match=r"samples-000\.png"):
+
+    @pytest.mark.parametrize(
+        ("length", "most_pixels", "message"),
+        [(7, None, "cannot identify"), (300, None, "truncated"), (None, 100, "exceeds limit of 200 pixels")],
+    )
+    def test_a_damaged_picture_is_named_with_what_is_wrong(
+        self, length, most_pixels, message, ax, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most_pixels)
+        path = tmp_path / "samples-000.png"
+        gm.plot.save_grid(self.stages[0], path)
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(ValueError, match=rf"samples-000\.png holds no whole picture: .*{message}"):
             gm.plot.evolution(tmp_path, ax=ax)
+
+    def test_what_pillow_says_of_a_gif_it_cannot_write_is_kept(self, tmp_path, monkeypatch):
+        def fail(*arguments, **options):
+            raise OSError("encoder error -2")
+
+        monkeypatch.setattr(Image.Image, "save", fail)
+        with pytest.raises(OSError, match=r"^encoder error -2$"):
+            gm.plot.save_evolution(self.stages, tmp_path / "a.gif")
+        assert not list(tmp_path.iterdir())
 
 
 class TestNeighbours:

@@ -217,6 +217,14 @@ def test_damaged_scores_are_named(content, runs):
         gm.plot.report("gan")
 
 
+def test_a_damaged_picture_on_the_way_is_named_and_nothing_is_written(runs):
+    picture = runs / "vae" / run.ON_THE_WAY / "samples-001.png"
+    picture.write_bytes(picture.read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"vae/samples/samples-001\.png holds no whole picture: .*truncated"):
+        gm.plot.report("vae", out="page.html")
+    assert not (runs / "page.html").exists()
+
+
 def test_the_command_names_the_page(runs, undrawn, capsys):
     assert call("report", "gan", "--out", "mine.html") == 0
     assert capsys.readouterr().out == "report: mine.html\n"

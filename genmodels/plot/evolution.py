@@ -41,7 +41,7 @@ def evolution(
     code (`sample` with one seed makes them), as a sequence or under their names in a dict; or the folder of a run, or
     of `callbacks.Samples` with 25 images a picture, of whose stages at most ten are drawn, the first and the last
     among them. `titles` replace the names, one a stage. The drawn array is `ax.images[-1].get_array()`.
-    ValueError for stages that do not fit together, OSError for a folder without pictures.
+    ValueError for stages that do not fit together and damaged pictures, OSError for a folder without pictures.
     """
     count = check.integer(n, "n", 1)
     named = _named(stages)
@@ -110,9 +110,16 @@ def require_pillow() -> Any:
 
 
 def read_picture(path: Path) -> Any:
-    """A picture, wholly in memory, its file closed."""
-    with require_pillow().open(path) as picture:
-        return picture.copy()
+    """A picture, wholly in memory, its file closed. OSError where the file cannot be read, ValueError where it holds
+    no whole picture."""
+    Image = require_pillow()
+    try:
+        with Image.open(path) as picture:
+            return picture.copy()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not Pillow's
+            raise
+        raise ValueError(f"{path} holds no whole picture: {error}") from None
 
 
 def _named(stages: Stages) -> dict[str, ArrayLike]:
