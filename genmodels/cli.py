@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 130 ended by Ct
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import math
@@ -50,12 +51,14 @@ _CPU_ROWS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    _escape_what_stdout_cannot_encode()
     arguments = _parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code: int = arguments.command(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it was closed before the program began
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
@@ -65,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except _USER_ERRORS as error:
         return _fail(_one_line(error), 2 if isinstance(error, run.RunExistsError) else 1)
+
+
+def _escape_what_stdout_cannot_encode() -> None:
+    """A path that the terminal cannot show is no reason to fail when the work is done."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:

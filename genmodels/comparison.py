@@ -23,15 +23,20 @@ _NONE = "–"  # noqa: RUF001  an en dash, for what a model has not
 
 @dataclass(frozen=True)
 class _Run:
-    """What is known of a run; `told` is its part of the page, `error` the mean squared error of reconstructions."""
+    """What is known of a run; `told` is its part of the page, `missing` says why there is no `data`."""
 
-    name: str
+    folder: Path
     settings: settings.Settings
     model: Model
     scores: Mapping[str, Any]
     told: Mapping[str, Any]
     data: tuple[run.Split, run.Split] | None
     missing: str
+
+    @property
+    def name(self) -> str:
+        """The folder as pictures and pages can show it, also where its name is not text."""
+        return str(self.folder).encode(errors="backslashreplace").decode()
 
     @property
     def test(self) -> tuple[Any, ...]:
@@ -92,7 +97,7 @@ def _open(folder: Path, asked: settings.Settings, scores: Mapping[str, Any], dat
         data, missing = work.data(), ""
     except OSError as error:
         data, missing = None, f"Without test images, for the data set cannot be had: {error}"
-    return _Run(str(folder), asked, model, scores, work.told(model), data, missing)
+    return _Run(folder, asked, model, scores, work.told(model), data, missing)
 
 
 def _title(runs: Sequence[_Run]) -> str:
@@ -207,13 +212,12 @@ def _bars(scored: Sequence[_Run]) -> Iterator[str]:
 
 
 def _run_parts(one: _Run, level: int) -> Iterator[str]:
-    folder = Path(one.name)
     if level > 2:
         yield heading(level - 1, one.name)
     if one.missing:
         yield paragraph(one.missing)
     subject = pictures.Subject(
-        one.model, one.settings.seed, folder / run.ON_THE_WAY, run.kept(folder), *_images(one.data)
+        one.model, one.settings.seed, one.folder / run.ON_THE_WAY, run.kept(one.folder), *_images(one.data)
     )
     test = one.model.evaluate(*one.test) if one.data else {}
     yield from run_parts(dict(pictures.draw_all(subject)), test=test, level=level, **one.told)

@@ -72,10 +72,11 @@ def run_parts(
 
 
 def write_page(path: str | os.PathLike[str], title: str, parts: Iterable[str]) -> None:
-    """Writes a page of these pieces of HTML under its title, in one piece."""
+    """Writes a page of these pieces of HTML under its title, in one piece. What no encoding has, as in names of files
+    that are not text, is escaped."""
     page = _PAGE.format(title=escape(title), body="\n".join(parts))
     with replacing(path) as file:
-        file.write(page.encode())
+        file.write(page.encode(errors="backslashreplace"))
 
 
 def table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:

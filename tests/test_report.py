@@ -1,6 +1,8 @@
 """The page about runs: what stands in it, and what it refuses."""
 
+import dataclasses
 import json
+import os
 import re
 import shutil
 
@@ -225,6 +227,17 @@ def test_a_damaged_picture_on_the_way_is_named_and_nothing_is_written(runs):
     assert not (runs / "page.html").exists()
 
 
+def test_a_folder_whose_name_is_not_text_is_shown_with_escapes(runs, undrawn):
+    names = [os.fsdecode(b"vae-%c" % byte) for byte in (0xE8, 0xE9)]
+    for batch_size, name in enumerate(names, 32):
+        shutil.copytree("gan", name)
+        settings.write(runs / name, dataclasses.replace(settings.read(runs / name), batch_size=batch_size))
+        score(runs / name)
+    page = gm.plot.report(*names).read_text()
+    assert [line[0] for line in rows(page)[1:]] == [r"vae-\udce8", r"vae-\udce9"]
+    assert any(caption.startswith("scores") for caption in captions(page))
+
+
 def test_the_command_names_the_page(runs, undrawn, capsys):
     assert call("report", "gan", "--out", "mine.html") == 0
     assert capsys.readouterr().out == "report: mine.html\n"
@@ -237,3 +250,8 @@ def test_pieces_escape_what_they_are_given():
     assert report.heading(2, "<a>") == "<h2>&lt;a&gt;</h2>"
     assert report.table(["<b>"], [["<c>"]]).count("&lt;") == 2
     assert 'alt="&lt;d&gt;"' in report.figure("<d>", b"")
+
+
+def test_a_page_escapes_what_no_encoding_has(tmp_path):
+    report.write_page(tmp_path / "page.html", "of", [report.paragraph("no data in \udce9")])
+    assert r"<p>no data in \udce9</p>" in (tmp_path / "page.html").read_text()
