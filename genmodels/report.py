@@ -4,14 +4,19 @@ that other pages are made of."""
 from __future__ import annotations
 
 import base64
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from ._files import replacing
+from .metrics.comparable import extractors_of
 from .plot.curves import label
+
+# Columns of a history that a table of the epochs goes without: what counts its rows, and a hash as a number.
+_NOT_SHOWN = ("epoch", "fd_epoch", "fd_extractor")
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -65,7 +70,7 @@ def run_parts(
     if test:
         rows = ((label(name), number(value)) for name, value in test.items())
         parts += [heading(level, "Test losses"), table(("term", "value"), rows)]
-    parts += [heading(level, "Epochs"), _epoch_table(epochs)]
+    parts += [heading(level, "Epochs"), *_epoch_parts(epochs)]
     parts += [heading(level, "Settings"), table(("setting", "value"), settings.items())]
     parts += [heading(level, "Model"), f"<pre>{escape(summary)}</pre>"]
     return parts
@@ -116,11 +121,14 @@ def _row(tag: str, cells: Iterable[Any]) -> str:
     return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _epoch_table(epochs: Mapping[str, Sequence[float]]) -> str:
-    columns = {name: list(values) for name, values in epochs.items() if name != "epoch"}
+def _epoch_parts(epochs: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """The table of the epochs, empty where one lacks a value, and below it what the scores among them are made with."""
+    columns = {name: list(values) for name, values in epochs.items() if name not in _NOT_SHOWN}
     count = max((len(values) for values in columns.values()), default=0)
     rows = [
-        [epoch + 1, *(number(values[epoch]) if epoch < len(values) else "" for values in columns.values())]
+        [epoch + 1, *("" if math.isnan(values[epoch]) else number(values[epoch]) for values in columns.values())]
         for epoch in range(count)
     ]
-    return table(["epoch", *(name.replace("_", " ") for name in columns)], rows)
+    yield table(["epoch", *(name.replace("_", " ") for name in columns)], rows)
+    for extractor in extractors_of(epochs):
+        yield paragraph(f"The scores are on features of the extractor {extractor}.")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import small
 from command import call
 
 import genmodels as gm
-from genmodels import pictures, report, run, settings
+from genmodels import metrics, pictures, report, run, settings
 from genmodels.run import SCORES
 
 SCORED = {
@@ -190,6 +191,18 @@ def test_without_the_data_set_the_page_says_so(runs, monkeypatch):
     assert "what the latent plane decodes to" in page
     assert "test images above their reconstructions" not in captions(page)
     assert "<h2>Test losses</h2>" not in page
+
+
+def test_epochs_without_scores_have_empty_cells_and_the_extractor_is_named_once(runs, undrawn):
+    nothing, extractor = float("nan"), metrics.extractor_number("mnist:0123456789abcdef")
+    scored = {"fd": [nothing, 2.5], "fd_epoch": [nothing, 2.0], "fd_extractor": [nothing, float(extractor)]}
+    page = gm.plot.report(make_run(runs / "scored", small.vae(), history=scored)).read_text()
+    head, first, second = next(found for found in map(partial(rows, page), range(4)) if found[0][0] == "epoch")
+    assert [name for name in head if name.startswith("fd")] == ["fd"]
+    assert (first[head.index("fd")], second[head.index("fd")]) == ("", "2.500")
+    assert "nan" not in [*first, *second]
+    assert page.count("0123456789ab") == 1
+    assert "<p>The scores are on features of the extractor 0123456789ab.</p>" in page
 
 
 def test_warnings_stand_in_the_page(runs, undrawn):
