@@ -39,6 +39,21 @@ class _Run:
         return str(self.folder).encode(errors="backslashreplace").decode()
 
     @property
+    def scored_data(self) -> str:
+        """The data set that the scores were measured against."""
+        return str(self.scores.get("data", self.settings.data))
+
+    @property
+    def remark(self) -> str:
+        """What the scores are of, where it is not the model as it is or not the run's data set."""
+        trained = len(self.model.history)
+        epochs = self.scores.get("epochs", trained)
+        said = [f"after epoch {epochs}"] if epochs != trained else []
+        if self.scored_data != self.settings.data:
+            said.append(f"against {self.scored_data}")
+        return " ".join(["scored", *said]) if said else ""
+
+    @property
     def test(self) -> tuple[Any, ...]:
         """The test images and labels as the model takes them."""
         assert self.data is not None
@@ -109,7 +124,8 @@ def _title(runs: Sequence[_Run]) -> str:
 def _parts(runs: Sequence[_Run], extractor: str | None) -> Iterator[str]:
     yield heading(2, "Scores")
     yield table(
-        ("run", "model", "parameters", "epochs", "training time", "fd", "is", "reconstruction error"), map(_row, runs)
+        ("run", "model", "data", "parameters", "epochs", "training time", "fd", "is", "reconstruction error"),
+        map(_row, runs),
     )
     yield paragraph(_key(runs, extractor))
     scored = [one for one in runs if one.scores]
@@ -117,12 +133,17 @@ def _parts(runs: Sequence[_Run], extractor: str | None) -> Iterator[str]:
         names = [name for name in _MORE if any(one.scores.get(name) is not None for one in scored)]
         yield table(
             ["run", *(name.replace("_", " ") for name in names)],
-            ([one.name, *(_score(one.scores, name) for name in names)] for one in scored),
+            ([_named(one), *(_score(one.scores, name) for name in names)] for one in scored),
         )
     yield from _courses(runs)
-    yield from _bars(scored)
+    yield from _bars([one for one in scored if not one.remark])
     for one in runs:
         yield from _run_parts(one, 2 if len(runs) == 1 else 3)
+
+
+def _named(one: _Run) -> str:
+    """The run's name in a table of scores, with what they are of where that is not plain."""
+    return f"{one.name} ({one.remark})" if one.remark else one.name
 
 
 def _row(one: _Run) -> list[str]:
@@ -130,7 +151,8 @@ def _row(one: _Run) -> list[str]:
     command = f"not scored: genmodels evaluate {one.name}"
     seconds = sum(one.model.history["seconds"]) if "seconds" in one.model.history else 0.0
     return [
-        *(one.name, one.settings.model, f"{one.model.parameter_count:,}", f"{len(one.model.history)}", _time(seconds)),
+        *(_named(one), one.settings.model, one.settings.data),
+        *(f"{one.model.parameter_count:,}", f"{len(one.model.history)}", _time(seconds)),
         *(_score(one.scores, name) if one.scores else command for name in ("fd", "is")),
         _reconstruction_error(one),
     ]
@@ -144,8 +166,9 @@ def _key(runs: Sequence[_Run], extractor: str | None) -> str:
     )
     if extractor is None:
         return text
-    counts = {(one.scores.get("n_generated"), one.scores.get("n_reference")) for one in runs if one.scores}
-    shown = "; ".join(f"{made} generated against {real} real images" for made, real in sorted(counts, key=str))
+    scores = [(*map(one.scores.get, ("n_generated", "n_reference")), one.scored_data) for one in runs if one.scores]
+    counts = sorted(set(scores), key=str)
+    shown = "; ".join(f"{made} generated against {real} real images of {data}" for made, real, data in counts)
     return (
         f"{text} fd: Fréchet distance, in brackets its floor (real training against real test images) and its ceiling "
         f"(noise); is: Inception Score's form. Both on features of the extractor {extractor}; {shown}."
@@ -191,6 +214,12 @@ def _measured(history: Any) -> bool:
 
 
 def _bars(scored: Sequence[_Run]) -> Iterator[str]:
+    """A picture a data set, for scores against different ones do not compare."""
+    for data in dict.fromkeys(one.settings.data for one in scored):
+        yield from _bars_on(data, [one for one in scored if one.settings.data == data])
+
+
+def _bars_on(data: str, scored: Sequence[_Run]) -> Iterator[str]:
     """Runs beside one another, those that differ in their seeds alone as one bar."""
     if len(scored) < 2:
         return
@@ -208,7 +237,8 @@ def _bars(scored: Sequence[_Run]) -> Iterator[str]:
     drawing = new_figure((len(terms) * max(4.0, 1.2 * len(values) + 1.5), 4.5))
     for ax, name in zip(drawing.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
         plot.comparison(values, name, ax=ax)
-    yield figure("scores: mean over the seeds, one sample standard deviation to either side", figure_png(drawing))
+    text = f"scores against {data}: mean over the seeds, one sample standard deviation to either side"
+    yield figure(text, figure_png(drawing))
 
 
 def _run_parts(one: _Run, level: int) -> Iterator[str]:

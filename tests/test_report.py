@@ -19,7 +19,7 @@ from genmodels.run import SCORES
 SCORED = {
     **{"fd": 12.5, "kd": 0.0123, "kd_stderr": 0.0045, "is": 7.25, "precision": 0.75, "recall": 0.5, "density": 0.8},
     **{"coverage": 0.6, "fd_floor": 1.5, "fd_ceiling": 300.0, "label_accuracy": None, "class_histogram": [1, 2]},
-    **{"extractor": "strokes-0123", "n_generated": 1000, "n_reference": 500},
+    **{"data": "strokes", "epochs": 2, "extractor": "strokes-0123", "n_generated": 1000, "n_reference": 500},
 }
 
 
@@ -130,15 +130,15 @@ def test_several_runs_are_one_page_here(runs):
     assert re.findall("<h2>(.*?)</h2>", page) == ["Scores", "gan", str(runs / "cvae")]
     head, gan, vae = rows(page)
     assert head[-3:] == ["fd", "is", "reconstruction error"]
-    assert gan[:4] == ["gan", "dcgan-tf", f"{small.gan().parameter_count:,}", "2"]
-    assert re.fullmatch(r"\d+ s", gan[4])
-    assert gan[5:] == ["12.500 (1.500 to 300)", "7.250", "–"]  # noqa: RUF001
-    assert vae[5:7] == [f"not scored: genmodels evaluate {runs / 'cvae'}"] * 2
+    assert gan[:5] == ["gan", "dcgan-tf", "strokes", f"{small.gan().parameter_count:,}", "2"]
+    assert re.fullmatch(r"\d+ s", gan[5])
+    assert gan[6:] == ["12.500 (1.500 to 300)", "7.250", "–"]  # noqa: RUF001
+    assert vae[6:8] == [f"not scored: genmodels evaluate {runs / 'cvae'}"] * 2
     assert rows(page, 1) == [
         ["run", "kd", "precision", "recall", "density", "coverage"],
         ["gan", "0.0123 ± 0.0045", "0.750", "0.500", "0.800", "0.600"],
     ]
-    assert "extractor strokes-0123; 1000 generated against 500 real images" in page
+    assert "extractor strokes-0123; 1000 generated against 500 real images of strokes" in page
     assert "a row a class, with the same codes in every row" in captions(page)
     assert "from one class to another, at one code" in captions(page)
 
@@ -157,12 +157,52 @@ def test_seeds_of_one_configuration_are_one_bar(runs, undrawn, monkeypatch):
     drawn = []
     monkeypatch.setattr(gm.plot, "comparison", lambda values, name, ax: drawn.append((name, values)))
     page = gm.plot.report("gan", "gan1", "vae").read_text()
-    assert "scores: mean over the seeds, one sample standard deviation to either side" in captions(page)
+    assert "scores against strokes: mean over the seeds, one sample standard deviation to either side" in captions(page)
     assert [name for name, _ in drawn] == ["fd", "is"]
     assert {model: [s["fd"] for s in seeds] for model, seeds in drawn[0][1].items()} == {
         "dcgan-tf": [0, 1],
         "vae-keras": [2],
     }
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """The bars that pages have, by score: their names."""
+    drawn = []
+    monkeypatch.setattr(gm.plot, "comparison", lambda values, name, ax: drawn.append((name, list(values))))
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        ({"epochs": 1}, "scored after epoch 1"),
+        ({"data": "mnist"}, "scored against mnist"),
+        ({"epochs": 1, "data": "mnist"}, "scored after epoch 1 against mnist"),
+    ],
+)
+def test_scores_of_another_epoch_or_data_set_say_so_and_have_no_bar(changes, remark, runs, undrawn, bars):
+    for name in ("gan", "cvae", "vae"):
+        score(runs / name)
+    settings.write(runs / "vae", dataclasses.replace(settings.read(runs / "vae"), model="vae-z10"))
+    score(runs / "gan", **changes)
+    page = gm.plot.report("gan", "cvae", "vae").read_text()
+    for table in (0, 1):
+        assert [line[0] for line in rows(page, table)[1:]] == [f"gan ({remark})", "cvae", "vae"]
+    assert f"against 500 real images of {changes.get('data', 'strokes')}" in page
+    assert bars == [("fd", ["vae-keras", "vae-z10"]), ("is", ["vae-keras", "vae-z10"])]
+
+
+def test_runs_on_different_data_sets_share_no_bars(runs, undrawn, bars):
+    for name, data in (("gan", "strokes"), ("cvae", "mnist"), ("vae", "mnist")):
+        model = {"gan": "dcgan-tf", "cvae": "vae-keras", "vae": "vae-z10"}[name]
+        settings.write(runs / name, dataclasses.replace(settings.read(runs / name), data=data, model=model))
+        score(runs / name, data=data)
+    page = gm.plot.report("gan", "cvae", "vae").read_text()
+    assert [line[2] for line in rows(page)[1:]] == ["strokes", "mnist", "mnist"]
+    assert bars == [("fd", ["vae-keras", "vae-z10"]), ("is", ["vae-keras", "vae-z10"])]
+    drawn = [caption.partition(":")[0] for caption in captions(page) if caption.startswith("scores")]
+    assert drawn == ["scores against mnist"]
 
 
 def test_different_extractors_are_refused_and_nothing_is_written(runs):

@@ -15,7 +15,8 @@ def report(
 
     runs: folders of `genmodels train`. First comes the table of network size, training time, reconstruction error and
     the scores that `genmodels evaluate` left in the folder, with the Fréchet distance's course where it was measured
-    in training, and bars of runs that were scored, runs that differ in their seeds alone together. Then each run's
+    in training, and bars of runs that were scored, runs that differ in their seeds alone together. Scores of an epoch
+    before the last, or against another data set than the run's, are said to be so and have no bar. Then each run's
     pictures, as far as its model and files allow, its warnings, losses, settings and networks.
 
     out: the file, by default `report.html` in the folder of a lone run, or else here. `data_root` is where the data
