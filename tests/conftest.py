@@ -48,3 +48,26 @@ def few_strokes(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("GENMODELS_DATA", raising=False)
         yield
+
+
+@pytest.fixture(scope="module")
+def small_sweeps(tmp_path_factory):
+    """For sweeps over strokes: a cache folder of the module's own, and in this process what `make_small` does."""
+    from small_sweep import make_small
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("GENMODELS_DATA", raising=False)
+        make_small(patch)
+        yield
+
+
+@pytest.fixture
+def one(tmp_path, small_sweeps):
+    """The folder of a sweep of one trial, for a test to change."""
+    from small_sweep import ONE
+
+    from genmodels.sweep import run_sweep
+
+    run_sweep(ONE, tmp_path / "one")
+    return tmp_path / "one"

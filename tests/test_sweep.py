@@ -1,7 +1,5 @@
 """A sweep: a grid of trials that ends in the same tables however often it was killed, and the page about it."""
 
-import csv
-import io
 import multiprocessing
 import os
 import re
@@ -16,67 +14,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_sweep import ARGUMENTS, GRID, ONE, make_small, rows, trial
 
 import genmodels as gm
 from genmodels import cli, datasets, run, sweep
 
-GRID = sweep.Grid(("vae", "wgan"), (16,), (2, 8), seeds=2, data="strokes", epochs=1, batch_size=10, limit=60)
-ONE = replace(GRID, models=("vae",), latent=(2,), seeds=1)
-ARGUMENTS = ["sweep", "--models", "vae,wgan", "--sizes", "16", "--latent", "2,8", "--seeds", "2", "--epochs", "1"]
-ARGUMENTS += ["--batch-size", "10", "--limit", "60"]
-
-
-def make_small(patch=None):
-    """Few test images and no pictures that need matplotlib, here and, as an initializer, in worker processes."""
-    load, set_item = datasets.load, patch.setitem if patch else dict.__setitem__
-
-    def load_few(*arguments, **options):
-        train, (x, y) = load(*arguments, **options)
-        return train, (x[:100], y[:100])
-
-    (patch.setattr if patch else setattr)(datasets, "load", load_few)
-    set_item(sys.modules, "matplotlib", None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.delenv("GENMODELS_DATA", raising=False)
-        make_small(patch)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def same_threads(threads):
-    """The number of threads is back after the test."""
+pytestmark = pytest.mark.usefixtures("small_sweeps", "same_threads")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, small):
+def undisturbed(tmp_path_factory, small_sweeps):
     """The folder of a sweep that nothing broke off."""
     folder = tmp_path_factory.mktemp("sweeps") / "undisturbed"
     sweep.run_sweep(GRID, folder)
     return folder
 
 
-@pytest.fixture
-def one(tmp_path):
-    """The folder of a sweep of one trial, for a test to change."""
-    sweep.run_sweep(ONE, tmp_path / "one")
-    return tmp_path / "one"
-
-
 def results(folder):
     return (folder / sweep.RESULTS).read_bytes()
-
-
-def rows(folder, name=sweep.RESULTS):
-    return list(csv.DictReader(io.StringIO((folder / name).read_text())))
-
-
-def trial(folder, name):
-    return folder / "trials" / name
 
 
 def stamps(folder):
@@ -199,7 +154,7 @@ def test_damaged_settings_are_refused(text, tmp_path):
 
 CHILD = """
 import os, sys
-import test_sweep
+import small_sweep
 from genmodels import cli, run
 
 class Tell(run.Checkpoint):
@@ -211,7 +166,7 @@ class Tell(run.Checkpoint):
         os.write(1, b".")
         os.read(0, 1)  # as far as the parent allows
 
-test_sweep.make_small()
+small_sweep.make_small()
 run.Checkpoint = Tell
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -300,91 +255,6 @@ def test_the_commands_own_workers(tmp_path):
     few = ["--models", "vae", "--latent", "2", "--seeds", "1", "--workers", "2"]
     assert cli.main([*ARGUMENTS, *few, "--out", str(tmp_path)]) == 0
     assert [row["status"] for row in rows(tmp_path)] == ["finished"]
-
-
-def die_in_training():
-    run.Run.train = lambda *arguments, **options: os._exit(9)
-
-
-def test_a_worker_that_dies_is_a_failed_trial(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=die_in_training) as pool:
-        (row,) = sweep.run_sweep(ONE, tmp_path, pool)
-    assert row["status"].startswith("failed: BrokenProcessPool: A process in the process pool was terminated")
-
-
-# ---- failures -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (FloatingPointError("epoch 1, step 3 of 6: loss is <nan>"), "FloatingPointError: epoch 1, step 3 of 6"),
-        (MemoryError(), "MemoryError"),
-        (OSError(28, "No space\nleft on device"), "OSError: [Errno 28] No space left on device"),
-    ],
-)
-def test_a_failed_trial_is_noted_and_the_others_go_on(error, status, tmp_path, monkeypatch, capsys):
-    train = run.Run.train
-
-    def fail_once(self, *arguments, **options):
-        if self.settings.seed == 0:
-            raise error
-        return train(self, *arguments, **options)
-
-    command = [*ARGUMENTS, "--models", "vae", "--latent", "2", "--out", str(tmp_path)]
-    monkeypatch.setattr(run.Run, "train", fail_once)
-    assert cli.main(command) == 1
-    assert capsys.readouterr().err.endswith("error: 1 of 2 trials failed; the same command tries them again\n")
-    failed, other = rows(tmp_path)
-    assert failed["status"].startswith(f"failed: {status}")
-    assert failed["parameters"] == failed["test_loss"] == ""
-    assert other["status"] == "finished"
-    page = (tmp_path / sweep.PAGE).read_text()
-    assert "2 trials: 1 failed, 1 finished" in page
-    assert status in page
-    assert "<nan>" not in page
-    monkeypatch.undo()
-    make_small(monkeypatch)
-    assert cli.main(command) == 0
-    assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 2
-
-
-def test_a_failure_reads_the_same_wherever_and_whenever_it_happened(tmp_path, monkeypatch):
-    """Whether a checkpoint lies in the trial's folder depends on the time."""
-
-    def fail(self, *arguments, **options):
-        raise FloatingPointError(f"epoch 1: loss is nan; {self.folder / run.CHECKPOINT} holds the last state")
-
-    monkeypatch.setattr(run.Run, "train", fail)
-    (row,) = sweep.run_sweep(ONE, tmp_path)
-    assert row["status"] == "failed: FloatingPointError: epoch 1: loss is nan"
-
-
-def test_warnings_of_the_trials_are_on_the_page(one):
-    (trial(one, "vae-16-z2-seed0") / run.WARNINGS).write_text("epoch 1: the generator < collapsed\n")
-    sweep.run_sweep(ONE, one)
-    assert "vae-16-z2-seed0: epoch 1: the generator &lt; collapsed" in (one / sweep.PAGE).read_text()
-
-
-def test_a_damaged_trial_is_a_failed_one(one):
-    path = trial(one, "vae-16-z2-seed0") / run.MODEL
-    path.write_bytes(path.read_bytes()[:-9])
-    (row,) = sweep.run_sweep(ONE, one)
-    assert row["status"].startswith("failed: ValueError: ")
-
-
-def test_other_errors_reach_the_caller(tmp_path, monkeypatch):
-    monkeypatch.setattr(run.Run, "train", lambda *arguments, **options: [][0])
-    with pytest.raises(IndexError):
-        sweep.run_sweep(ONE, tmp_path)
-
-
-def test_missing_data_end_the_sweep_before_it_begins(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(OSError, match="mnist"):
-        sweep.run_sweep(replace(ONE, data="mnist"), tmp_path / "out", data_root=str(tmp_path / "empty"))
-    assert not (tmp_path / "out").exists()
 
 
 # ---- the page -----------------------------------------------------------------------------------------------------

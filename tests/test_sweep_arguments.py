@@ -3,12 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from small_sweep import ARGUMENTS, GRID
 
 from genmodels import cli, sweep
-
-GRID = sweep.Grid(("vae", "wgan"), (16,), (2, 8), seeds=2, data="strokes", epochs=1, batch_size=10, limit=60)
-ARGUMENTS = ["sweep", "--models", "vae,wgan", "--sizes", "16", "--latent", "2,8", "--seeds", "2", "--epochs", "1"]
-ARGUMENTS += ["--batch-size", "10", "--limit", "60"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""What a sweep makes of trials that fail, of workers that die and of files that are damaged."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import pytest
+from small_sweep import ARGUMENTS, ONE, make_small, rows, trial
+
+from genmodels import cli, run, sweep
+
+pytestmark = pytest.mark.usefixtures("small_sweeps", "same_threads")
+
+
+# ---- trials that fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FloatingPointError("epoch 1, step 3 of 6: loss is <nan>"), "FloatingPointError: epoch 1, step 3 of 6"),
+        (MemoryError(), "MemoryError"),
+        (OSError(28, "No space\nleft on device"), "OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_a_failed_trial_is_noted_and_the_others_go_on(error, status, tmp_path, monkeypatch, capsys):
+    train = run.Run.train
+
+    def fail_once(self, *arguments, **options):
+        if self.settings.seed == 0:
+            raise error
+        return train(self, *arguments, **options)
+
+    command = [*ARGUMENTS, "--models", "vae", "--latent", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr(run.Run, "train", fail_once)
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err.endswith("error: 1 of 2 trials failed; the same command tries them again\n")
+    failed, other = rows(tmp_path)
+    assert failed["status"].startswith(f"failed: {status}")
+    assert failed["parameters"] == failed["test_loss"] == ""
+    assert other["status"] == "finished"
+    page = (tmp_path / sweep.PAGE).read_text()
+    assert "2 trials: 1 failed, 1 finished" in page
+    assert status in page
+    assert "<nan>" not in page
+    monkeypatch.undo()
+    make_small(monkeypatch)
+    assert cli.main(command) == 0
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 2
+
+
+def test_a_failure_reads_the_same_wherever_and_whenever_it_happened(tmp_path, monkeypatch):
+    """Whether a checkpoint lies in the trial's folder depends on the time."""
+
+    def fail(self, *arguments, **options):
+        raise FloatingPointError(f"epoch 1: loss is nan; {self.folder / run.CHECKPOINT} holds the last state")
+
+    monkeypatch.setattr(run.Run, "train", fail)
+    (row,) = sweep.run_sweep(ONE, tmp_path)
+    assert row["status"] == "failed: FloatingPointError: epoch 1: loss is nan"
+
+
+def test_warnings_of_the_trials_are_on_the_page(one):
+    (trial(one, "vae-16-z2-seed0") / run.WARNINGS).write_text("epoch 1: the generator < collapsed\n")
+    sweep.run_sweep(ONE, one)
+    assert "vae-16-z2-seed0: epoch 1: the generator &lt; collapsed" in (one / sweep.PAGE).read_text()
+
+
+def test_a_damaged_trial_is_a_failed_one(one):
+    path = trial(one, "vae-16-z2-seed0") / run.MODEL
+    path.write_bytes(path.read_bytes()[:-9])
+    (row,) = sweep.run_sweep(ONE, one)
+    assert row["status"].startswith("failed: ValueError: ")
+
+
+def test_other_errors_reach_the_caller(tmp_path, monkeypatch):
+    monkeypatch.setattr(run.Run, "train", lambda *arguments, **options: [][0])
+    with pytest.raises(IndexError):
+        sweep.run_sweep(ONE, tmp_path)
+
+
+def test_missing_data_end_the_sweep_before_it_begins(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OSError, match="mnist"):
+        sweep.run_sweep(replace(ONE, data="mnist"), tmp_path / "out", data_root=str(tmp_path / "empty"))
+    assert not (tmp_path / "out").exists()
+
+
+# ---- workers that die ---------------------------------------------------------------------------------------------
+
+
+def die_in_training():
+    run.Run.train = lambda *arguments, **options: os._exit(9)
+
+
+def test_a_worker_that_dies_is_a_failed_trial(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=die_in_training) as pool:
+        (row,) = sweep.run_sweep(ONE, tmp_path, pool)
+    assert row["status"].startswith("failed: BrokenProcessPool: A process in the process pool was terminated")
