@@ -302,6 +302,13 @@ def test_scores_and_settings_reach_every_trial(tmp_path):
     assert "the models' own" not in page
 
 
+def test_beta1_is_for_the_models_with_adam(tmp_path):
+    sweep.run_sweep(replace(ONE, models=("vae", "wgan"), beta1=0.25), tmp_path)
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 2
+    assert gm.load(trial(tmp_path, "vae-16-z2-seed0") / run.MODEL).optimizer.beta1 == 0.25
+    assert "<td>0.25 of vae</td>" in (tmp_path / sweep.PAGE).read_text()
+
+
 def test_page_without_matplotlib_says_so(undisturbed):
     page = (undisturbed / sweep.PAGE).read_text()
     assert page.count("pip install 'genmodels[plot]'") == 2

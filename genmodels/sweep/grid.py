@@ -41,9 +41,10 @@ class Grid:
 
     models: families of the zoo that come in sizes ("vae" for `vae-16`, `vae-32`, ...); sizes: pixels a side; latent:
     numbers of latent axes; seeds: how many, counted from 0; data: a data set; limit: the first so many training
-    images only; beta1: of the models' Adam optimizers, in [0, 1) (None: their own); precision: of the products; scores:
-    whether each trial is scored at its end, as `genmodels evaluate` does. Raises ValueError or TypeError for an empty
-    list, a value given twice, a model or a size that the zoo does not have, or a number out of its bounds.
+    images only; beta1: of the models' Adam optimizers, in [0, 1) (None: their own), of which models of other optimizers
+    take no notice; precision: of the products; scores: whether each trial is scored at its end, as `genmodels evaluate`
+    does. Raises ValueError or TypeError for an empty list, a value given twice, a model or a size that the zoo does not
+    have, a number out of its bounds, or a beta1 for models none of which has Adam.
     """
 
     models: tuple[str, ...]
@@ -79,6 +80,12 @@ class Grid:
             if size not in known[model]:
                 choices = ", ".join(map(str, known[model]))
                 raise ValueError(f"sizes: the zoo has no {model}-{size}; {model} comes in {choices}")
+        if self.beta1 is not None and not self.adam_models():
+            raise ValueError(f"beta1 is {self.beta1}, but of {', '.join(self.models)} none has an Adam optimizer")
+
+    def adam_models(self) -> list[str]:
+        """The models that are trained with Adam at every size: those that take `beta1`."""
+        return [model for model in self.models if all(_has_adam(f"{model}-{size}") for size in self.sizes)]
 
     def trials(self) -> list[Trial]:
         """All trials; the seed changes first, then the latent size, the image size, the model."""
@@ -129,6 +136,10 @@ def check_folder(folder: Path, grid: Grid) -> None:
                 raise ValueError(f"the sweep in {folder} has {name} {before}, which cannot be lowered to {now}")
         elif now != before:
             raise ValueError(f"the sweep in {folder} was begun with {name} {before}, which cannot be changed to {now}")
+
+
+def _has_adam(name: str) -> bool:
+    return all(isinstance(optimizer, Adam) for optimizer in zoo.optimizers(name).values())
 
 
 def _sizes_by_model() -> dict[str, list[int]]:

@@ -47,7 +47,7 @@ def write_sweep_page(
         parts += ["<h3>Losses on the test images</h3>", *_loss_table(done), *_score_table(done)]
         parts += ["<h3>Losses in training</h3>", _curves(grid, folders, done)]
         parts += _pictures(folders, done, real)
-    parts += ["<h2>Settings</h2>", table(("setting", "value"), ((k, _setting(k, v)) for k, v in asdict(grid).items()))]
+    parts += ["<h2>Settings</h2>", table(("setting", "value"), _settings(grid).items())]
     write_page(path, f"Sweep: {', '.join(grid.models)} on {grid.data}", parts)
 
 
@@ -162,7 +162,11 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _setting(name: str, value: Any) -> str:
-    if value is None:
-        return {"limit": "all images", "beta1": "the models' own"}[name]
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _settings(grid: Grid) -> dict[str, str]:
+    """The grid's fields in words."""
+    told = {name: ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in asdict(grid).items()}
+    if grid.limit is None:
+        told["limit"] = "all images"
+    own = "the models' own"
+    told["beta1"] = own if grid.beta1 is None else f"{grid.beta1} of {', '.join(grid.adam_models())}"
+    return told

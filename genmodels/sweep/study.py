@@ -126,7 +126,7 @@ def _settings(grid: Grid, trial: Trial) -> dict[str, Any]:
         "conditional": False,
         "image_size": trial.size,
         "latent_dim": trial.latent,
-        "beta1": grid.beta1,
+        "beta1": grid.beta1 if trial.model in grid.adam_models() else None,
         "precision": grid.precision,
     }
 
