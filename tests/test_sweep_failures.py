@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import re
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ import pytest
 from small_sweep import ARGUMENTS, ONE, make_small, rows, trial
 
 from genmodels import cli, run, sweep
+from genmodels.sweep.trial import noted
 
 pytestmark = pytest.mark.usefixtures("small_sweeps", "same_threads")
 
@@ -72,6 +75,46 @@ def test_a_damaged_trial_is_a_failed_one(one):
     path.write_bytes(path.read_bytes()[:-9])
     (row,) = sweep.run_sweep(ONE, one)
     assert row["status"].startswith("failed: ValueError: ")
+
+
+DAMAGES = [
+    lambda text: b"",
+    lambda text: text[:-9],
+    lambda text: b"\xff" + text,
+    lambda text: b"[" * 100_000,
+    lambda text: b"[]",
+    lambda text: b'{"epochs": 1}',
+    lambda text: text.replace(b'"status"', b'"state"'),
+    lambda text: text.replace(b'"seconds"', b'"minutes"'),
+    lambda text: text.replace(b'"seconds": [', b'"seconds": [1.0,'),
+    lambda text: re.sub(rb'("kl": \[\s*)[\d.]+', rb'\1"none"', text),
+    lambda text: text.replace(b'"test": {', b'"test": {"other": null,'),
+    lambda text: text.replace(b'"scores": {', b'"scores": {"fd": 1.0'),
+]
+
+
+def test_a_result_that_is_damaged_is_made_again(one):
+    path, table = trial(one, "vae-16-z2-seed0") / "trial.json", (one / sweep.RESULTS).read_bytes()
+    whole = path.read_bytes()
+    assert noted(path.parent, 1)
+    for damage in DAMAGES:
+        path.write_bytes(damage(whole))
+        assert noted(path.parent, 1) is None, path.read_bytes()[:1000]
+        assert damage(whole) != whole
+    sweep.run_sweep(ONE, one)
+    assert path.read_bytes() == whole
+    assert (one / sweep.RESULTS).read_bytes() == table
+
+
+@pytest.mark.parametrize("text", ["", "a\n1\n", "garbage\n", "epoch,loss\n1,x\n"])
+def test_curves_do_not_depend_on_a_damaged_history(one, text, monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib")
+    sweep.run_sweep(ONE, one)
+    page = (one / sweep.PAGE).read_text()
+    assert 'alt="Losses by epoch' in page
+    (trial(one, "vae-16-z2-seed0") / run.HISTORY).write_text(text)
+    sweep.run_sweep(ONE, one)
+    assert (one / sweep.PAGE).read_text() == page
 
 
 def test_other_errors_reach_the_caller(tmp_path, monkeypatch):

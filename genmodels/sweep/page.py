@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +44,7 @@ def write_sweep_page(
             parts.append("<p>No trial is finished yet.</p>")
             continue
         parts += ["<h3>Losses on the test images</h3>", *_loss_table(done), *_score_table(done)]
-        parts += ["<h3>Losses in training</h3>", _curves(grid, folders, done)]
+        parts += ["<h3>Losses in training</h3>", _curves(grid, done)]
         parts += _pictures(folders, done, real)
     parts += ["<h2>Settings</h2>", table(("setting", "value"), _settings(grid).items())]
     write_page(path, f"Sweep: {', '.join(grid.models)} on {grid.data}", parts)
@@ -108,10 +107,10 @@ def _score_table(done: Results) -> Iterator[str]:
     yield paragraph(f"By the extractor {extractors}. Scores of different image sizes do not compare.")
 
 
-def _curves(grid: Grid, folders: Mapping[Trial, Path], done: Results) -> str:
+def _curves(grid: Grid, done: Results) -> str:
     if find_spec("matplotlib") is None:
         return "<p>Curves need matplotlib: <code>pip install 'genmodels[plot]'</code>, then the same command again.</p>"
-    curves = {trial: _history(folders[trial] / run.HISTORY, result["training"]) for trial, result in done.items()}
+    curves = {trial: result["training"] for trial, result in done.items()}
     band = " Lines: mean over the seeds; bands: one sample standard deviation." if grid.seeds > 1 else ""
     caption = f"Losses by epoch; a column an image size, a line a number of latent axes (z).{band}"
     return figure(caption, loss_panels(grid, curves))
@@ -145,13 +144,6 @@ def _moments(folder: Path, epochs: int) -> dict[int, Path]:
     found = {epoch: path for epoch, path in pictures.items() if 0 < epoch <= epochs}
     found[epochs] = folder / run.SAMPLES
     return {epoch: found[epoch] for epoch in chosen(sorted(found), _MOMENTS)}
-
-
-def _history(path: Path, terms: Iterable[str]) -> dict[str, list[float]]:
-    """The columns of a run's history: one number an epoch, NaN where one is missing."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {term: [float(row[term] or "nan") for row in rows] for term in terms}
 
 
 def _after(epoch: int) -> str:

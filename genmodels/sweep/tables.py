@@ -24,7 +24,7 @@ def result_rows(grid: Grid, results: Mapping[Trial, Mapping[str, Any]]) -> list[
             **_key(grid, trial),
             "epochs": grid.epochs,
             "parameters": result.get("parameters"),
-            **{f"train_{name}": value for name, value in result.get("training", {}).items()},
+            **{f"train_{name}": values[-1] for name, values in result.get("training", {}).items()},
             **{f"test_{name}": value for name, value in result.get("test", {}).items()},
             **{f"score_{name}": value for name, value in result.get("scores", {}).items()},
             "status": result["status"],

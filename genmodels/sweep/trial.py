@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,10 @@ SCORES = ("fd", "fd_floor", "fd_ceiling", "kd", "precision", "recall", "extracto
 FINISHED, INTERRUPTED, WAITING = "finished", "interrupted", "waiting"
 FAILED = "failed: "
 
+# What the result of a finished trial holds besides its status, as `_result` makes it.
+_KINDS = {"epochs": int, "parameters": int, "training": dict, "test": dict, "scores": dict, "seconds": list}
+_KINDS |= {"images_per_second": float}
+
 # What ends a trial and lets the others go on: numbers that became NaN, memory, disk, a damaged file in its folder.
 _FAILURES = (FloatingPointError, MemoryError, OverflowError, OSError, ValueError)
 
@@ -28,8 +33,8 @@ def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root`, `checkpoint_every` (epochs),
     `scores` (whether to score the model), `threads` (None for those in use) and `verbose`, as JSON values. Returns
     `status`, which is "finished", "interrupted" or "failed: " and why, and of a finished trial `epochs`, `parameters`,
-    `training` and `test` (last losses by name), `scores` (those of SCORES, none where they were not asked for),
-    `seconds` (by epoch) and `images_per_second` (over all epochs).
+    `training` (by name the losses by epoch), `test` (the losses by name), `scores` (those of SCORES, none where they
+    were not asked for), `seconds` (by epoch) and `images_per_second` (over all epochs).
     """
     if pool.stopping():
         return {"status": INTERRUPTED}
@@ -50,9 +55,9 @@ def failure(error: BaseException, folder: str) -> dict[str, Any]:
 
 def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     work = run.Run.open(folder, job["settings"], {}, mode="resume", data_root=job["data_root"])
-    noted = _noted(folder)
-    if noted is not None and noted["epochs"] == work.settings.epochs and work.finished():
-        return noted
+    earlier = noted(folder, work.settings.epochs)
+    if earlier is not None and work.finished():
+        return earlier
     outcome = work.train(job["checkpoint_every"], verbose=job["verbose"], callbacks=pool.stoppers())
     if outcome.stopped:
         return {"status": INTERRUPTED}
@@ -63,15 +68,28 @@ def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _noted(folder: Path) -> dict[str, Any] | None:
-    """The result that the trial's last training left; None where there is none."""
-    path = folder / RESULT
-    if not path.exists():
+def noted(folder: Path, epochs: int) -> dict[str, Any] | None:
+    """The result that training the trial for so many epochs left in its folder; None where there is none to be read:
+    what is missing or damaged comes of training again, which has little to do where the model is there."""
+    try:
+        found = json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
-    found = json.loads(path.read_bytes())
-    if not isinstance(found, dict) or "epochs" not in found:
-        raise ValueError(f"{path} does not hold the result of a trial")
-    return found
+    return found if _is_result(found) and found["epochs"] == epochs else None
+
+
+def _is_result(found: Any) -> bool:
+    """Whether it is what `_result` makes: the losses and times of as many epochs as it says, scores all or none."""
+    if not isinstance(found, dict) or found.get("status") != FINISHED:
+        return False
+    if not all(isinstance(found.get(name), kind) for name, kind in _KINDS.items()):
+        return False
+    columns = [found["seconds"], *found["training"].values()]
+    if not all(isinstance(column, list) and len(column) == found["epochs"] for column in columns):
+        return False
+    numbers = itertools.chain(found["test"].values(), *columns)
+    scored = not found["scores"] or found["scores"].keys() >= set(SCORES)
+    return scored and all(isinstance(value, float) for value in numbers)
 
 
 def _scores(work: run.Run, model: Model) -> dict[str, Any]:
@@ -89,7 +107,7 @@ def _result(model: Model, test: Mapping[str, float]) -> dict[str, Any]:
         "status": FINISHED,
         "epochs": len(history),
         "parameters": model.parameter_count,
-        "training": {name: history[name][-1] for name in history.steps if name in history},
+        "training": {name: history[name] for name in history.steps if name in history},
         "test": dict(test),
         "seconds": seconds,
         "images_per_second": images / max(sum(seconds), 1e-9),
