@@ -221,6 +221,21 @@ def test_ctrl_c_ends_in_good_order_and_the_command_goes_on(undisturbed, tmp_path
     assert results(tmp_path) == results(undisturbed)
 
 
+def test_a_sweep_that_grows_keeps_what_is_finished_when_it_is_interrupted(one, monkeypatch):
+    (before,), (times,) = rows(one), rows(one, sweep.TIMES)
+    monkeypatch.setattr(run.Run, "train", lambda self, *rest, **options: run.Outcome(False, True, 0, {}, []))
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run_sweep(replace(ONE, latent=(8, 2), seeds=2), one)
+    assert [row["status"] for row in rows(one)] == ["interrupted", "waiting", "finished", "waiting"]
+    assert (rows(one)[2], rows(one, sweep.TIMES)[2]) == (before, times)
+    page = (one / sweep.PAGE).read_text()
+    assert "4 trials: 1 interrupted, 2 waiting, 1 finished" in page
+    assert "<h3>Losses on the test images</h3>" in page
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run_sweep(replace(ONE, latent=(8, 2), seeds=2, epochs=2), one)
+    assert [row["status"] for row in rows(one)] == ["interrupted", "waiting", "waiting", "waiting"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_their_parent(number, tmp_path):
     """In good order where it can ask them to; the pipe is closed when the last of them has ended."""

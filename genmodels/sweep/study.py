@@ -16,7 +16,7 @@ from .grid import Grid, Trial, check_folder, write_grid
 from .page import PAGE, write_sweep_page
 from .pool import SerialExecutor
 from .tables import RESULTS, TIMES, result_rows, time_rows, write_table
-from .trial import INTERRUPTED, WAITING, failure, train_trial
+from .trial import INTERRUPTED, WAITING, failure, noted, train_trial
 
 TRIALS = "trials"
 
@@ -70,9 +70,10 @@ def run_sweep(
     check_folder(folder, grid)
     _, (x, _) = datasets.load(grid.data, root=data_root)  # fetched once, and missing before the first trial
     write_grid(folder, grid)
-    results: Results = {trial: {"status": WAITING} for trial in grid.trials()}
+    folders = _folders(folder, grid)
+    results: Results = {trial: noted(path, grid.epochs) or {"status": WAITING} for trial, path in folders.items()}
     try:
-        with contextlib.closing(_outcomes(executor or SerialExecutor(), grid, folder, options)) as outcomes:
+        with contextlib.closing(_outcomes(executor or SerialExecutor(), grid, folders, options)) as outcomes:
             for count, (trial, result) in enumerate(outcomes, 1):
                 results[trial] = result
                 _write_tables(folder, grid, results)
@@ -81,15 +82,14 @@ def run_sweep(
                     raise KeyboardInterrupt
     finally:
         _write_tables(folder, grid, results)
-        write_sweep_page(folder / PAGE, grid, _folders(folder, grid), results, x)
+        write_sweep_page(folder / PAGE, grid, folders, results, x)
     return result_rows(grid, results)
 
 
 def _outcomes(
-    executor: Executor, grid: Grid, folder: Path, options: dict[str, Any]
+    executor: Executor, grid: Grid, folders: dict[Trial, Path], options: dict[str, Any]
 ) -> Generator[tuple[Trial, dict[str, Any]]]:
     """The trials with their results as they come. What is not begun when the caller stops asking is cancelled."""
-    folders = _folders(folder, grid)
     waiting: dict[Future[dict[str, Any]], Trial] = {}
     try:
         for trial, path in folders.items():
