@@ -137,8 +137,30 @@ def die_in_training():
     run.Run.train = lambda *arguments, **options: os._exit(9)
 
 
-def test_a_worker_that_dies_is_a_failed_trial(tmp_path):
+def test_a_pool_that_loses_a_worker_leaves_waiting_what_was_not_begun(one):
+    """A finished trial stays finished; a mark left in an earlier sweep tells nothing of this one."""
+    trial(one, "vae-16-z8-seed1").mkdir()
+    (trial(one, "vae-16-z8-seed1") / "trial.begun").touch()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, initializer=die_in_training) as pool:
-        (row,) = sweep.run_sweep(ONE, tmp_path, pool)
-    assert row["status"].startswith("failed: BrokenProcessPool: A process in the process pool was terminated")
+        sweep.run_sweep(replace(ONE, latent=(8, 2), seeds=2), one, pool)
+    first, *others = [row["status"] for row in rows(one)]
+    assert first.startswith("failed: BrokenProcessPool: A process in the process pool was terminated")
+    assert others == ["waiting", "finished", "waiting"]
+
+
+def test_a_worker_of_the_command_that_dies_is_the_failure_of_its_trial_alone(tmp_path):
+    grid = replace(ONE, seeds=3)
+
+    def kill(fn, job):
+        dies = job["settings"]["seed"] == 1
+        return submit(*((os._exit, 9) if dies else (fn, job)))
+
+    with sweep.worker_pool(2) as pool:
+        submit, pool.submit = pool.submit, kill
+        sweep.run_sweep(grid, tmp_path, pool)
+    died = "failed: ChildProcessError: the worker process died: it was killed, or memory ran out"
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", died, "finished"]
+    sweep.run_sweep(grid, tmp_path)
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 3
+    assert not list(tmp_path.rglob("*.begun"))

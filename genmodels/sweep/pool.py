@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,16 +33,36 @@ class SerialExecutor(Executor):
         return future
 
 
+class _ProcessPerCall(ThreadPoolExecutor):
+    """Runs each call in a fresh process, as many at a time as there are threads, which wait for them (spawned: a fork
+    would share the state of the core's threads). A process that dies takes no other call with it: its own raises
+    ChildProcessError."""
+
+    def __init__(self, workers: int, stop: Event) -> None:
+        super().__init__(workers)
+        self._stop = stop
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return super().submit(self._call, fn, *args, **kwargs)
+
+    def _call(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(self._stop,)) as process:
+            try:
+                return process.submit(fn, *args, **kwargs).result()
+            except BrokenExecutor:
+                raise ChildProcessError("the worker process died: it was killed, or memory ran out") from None
+
+
 @contextlib.contextmanager
 def worker_pool(workers: int) -> Iterator[Executor]:
-    """An executor of `workers` fresh processes (spawned: a fork would share the state of the core's threads).
+    """An executor that runs each trial in a process of its own, `workers` at a time. One that dies fails its trial.
 
     Leaving the block by an exception, Ctrl-C among them, ends the trials after the step in hand, with a checkpoint.
     Workers whose parent was killed end at once, so that nobody writes into a folder that another sweep goes on with.
     """
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(stop,))
+    stop = multiprocessing.get_context("spawn").Event()
+    pool = _ProcessPerCall(workers, stop)
     try:
         yield pool
     except BaseException:

@@ -16,7 +16,7 @@ from .grid import Grid, Trial, check_folder, write_grid
 from .page import PAGE, write_sweep_page
 from .pool import SerialExecutor
 from .tables import RESULTS, TIMES, result_rows, time_rows, write_table
-from .trial import INTERRUPTED, WAITING, failure, noted, train_trial
+from .trial import BEGUN, INTERRUPTED, WAITING, failure, noted, train_trial
 
 TRIALS = "trials"
 
@@ -45,7 +45,8 @@ def run_sweep(
         out: the sweep's folder.
         executor: any `concurrent.futures.Executor`, to which `train_trial` is submitted once a trial with plain data
             (None: one trial after the other in this thread). Its workers must see the folder and the data. It stays
-            open; Ctrl-C cancels what has not begun, and what has is the executor's to end.
+            open; Ctrl-C cancels what has not begun, and what has is the executor's to end. When it breaks, as pools of
+            processes do that lose one, the trials that were begun have failed, and the others are left waiting.
         data_root: where the data sets lie.
         threads: threads a trial, None for those its process has. The results do not depend on it.
         checkpoint_every: epochs between two checkpoints of a trial, at least 1.
@@ -93,25 +94,31 @@ def _outcomes(
     waiting: dict[Future[dict[str, Any]], Trial] = {}
     try:
         for trial, path in folders.items():
+            with contextlib.suppress(OSError):  # the mark of a process that died in an earlier sweep
+                (path / BEGUN).unlink()
             future = executor.submit(train_trial, {"folder": str(path), "settings": _settings(grid, trial), **options})
             if future.done():
-                yield trial, _result(future, path)
+                yield from _outcome(trial, future, path)
             else:
                 waiting[future] = trial
         for future in as_completed(waiting):
             trial = waiting[future]
-            yield trial, _result(future, folders[trial])
+            yield from _outcome(trial, future, folders[trial])
     finally:
         for future in waiting:
             future.cancel()
 
 
-def _result(future: Future[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """What the trial returned; a worker that died (killed, out of memory) is the failure of its trial."""
+def _outcome(trial: Trial, future: Future[dict[str, Any]], folder: Path) -> list[tuple[Trial, dict[str, Any]]]:
+    """The trial with what it returned; a worker that died (killed, out of memory) is the failure of its trial. Nothing
+    of a trial that was not begun when the executor broke: it stands where it stood."""
     try:
-        return future.result()
-    except BrokenExecutor as error:
-        return failure(error, str(folder))
+        return [(trial, future.result())]
+    except (OSError, BrokenExecutor) as error:
+        if isinstance(error, OSError) or (folder / BEGUN).exists():
+            return [(trial, failure(error, str(folder)))]
+        logger.warning("%s was not begun: %s", trial.name, error)
+        return []
 
 
 def _settings(grid: Grid, trial: Trial) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..training.history import TIMES
 from . import pool
 
 RESULT = "trial.json"
+BEGUN = "trial.begun"  # there while the trial is trained, and afterwards only where its process died
 SCORES = ("fd", "fd_floor", "fd_ceiling", "kd", "precision", "recall", "extractor")
 FINISHED, INTERRUPTED, WAITING = "finished", "interrupted", "waiting"
 FAILED = "failed: "
@@ -58,6 +60,11 @@ def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     earlier = noted(folder, work.settings.epochs)
     if earlier is not None and work.finished():
         return earlier
+    with _mark(folder / BEGUN):
+        return _train(work, folder, job)
+
+
+def _train(work: run.Run, folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     outcome = work.train(job["checkpoint_every"], verbose=job["verbose"], callbacks=pool.stoppers())
     if outcome.stopped:
         return {"status": INTERRUPTED}
@@ -66,6 +73,17 @@ def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     with replacing(folder / RESULT) as file:  # last: a trial that has it has everything
         file.write(json.dumps(result, indent=2).encode() + b"\n")
     return result
+
+
+@contextlib.contextmanager
+def _mark(path: Path) -> Iterator[None]:
+    """An empty file that is there during the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def noted(folder: Path, epochs: int) -> dict[str, Any] | None:
