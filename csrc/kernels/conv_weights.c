@@ -6,9 +6,9 @@
  * places of one tap (r, s), so that its sums go to dw once; else, for a kernel row r and a range of output columns that
  * see the same taps, (s, c) as the one contiguous run of the image that it is, as in conv_gather.c. Images, or rows of large
  * maps, are taken in chunks that keep both sides in the L2; each chunk's sums start at zero, which keeps long sums accurate:
- * equal terms are all rounded the same way, and 512 of them lose 1e-6 to 5e-6 of their sum, 20,000 a hundred times that. On large maps
- * the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is read
- * once; on small maps, where the weights are the larger side, the weights are shared out instead.
+ * equal terms are all rounded the same way, and 20,000 of them lose 1e-4 of their sum, in chunks of 512 less than 1e-5. On
+ * large maps the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is
+ * read once; on small maps, where the weights are the larger side, the weights are shared out instead.
  *
  * An image in pairs is read as it is, where the map has few channels; elsewhere conv_bf16.c makes floats or pairs of it.
  *

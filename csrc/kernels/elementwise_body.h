@@ -263,7 +263,8 @@ static void dropout(const gm_random *random, uint32_t threshold, float scale, in
 
 /* ---- Optimizers ---- */
 
-/* No farther than 1e30 times the rate: where the mean square has vanished and the mean has not, the quotient may leave float. */
+/* No farther than 1e30 times the rate: where the mean square has vanished and the mean has not, their quotient may leave
+ * float32. */
 static void adam(const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v) {
     const vf beta1 = v_set1(step->beta1), rest1 = v_set1(1.0f - step->beta1);
     const vf beta2 = v_set1(step->beta2), rest2 = v_set1(1.0f - step->beta2);

@@ -14,7 +14,8 @@
  *                    then, while others still multiply, pack for the next round
  *
  * Every block's sums start at zero; the first are `out`, or added to the bias, and the others added to it in the order of the
- * blocks, so that long sums lose little. The epilogue follows the last block, while the values are in the cache. Which side is shared changes no bit. */
+ * blocks, so that long sums lose little. The epilogue follows the last block, while the values are in the cache. Which side is
+ * shared changes no bit. */
 #include "kernels/matrix.h"
 
 #include <string.h>

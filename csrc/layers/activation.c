@@ -18,10 +18,6 @@ static void forward(gm_layer *layer, const gm_pass *pass) {
     gm_activate(layer->ops->activation(layer), pass->N * layer->out_size, pass->x, pass->y);
 }
 
-static void backward(gm_layer *layer, const gm_pass *pass) {
-    gm_activate_backward(layer->ops->activation(layer), pass->N * layer->out_size, pass->y, pass->dy, pass->dx);
-}
-
 /* The slope on the side of the kink where the output, `gate`, lies. */
 static void tangent(gm_layer *layer, const gm_pass *pass) {
     gm_activate_backward(layer->ops->activation(layer), pass->N * layer->out_size, pass->gate, pass->x, pass->y);
@@ -46,19 +42,10 @@ static gm_activation sigmoid(const gm_layer *layer) {
     return (gm_activation){GM_SIGMOID, 0.0f};
 }
 
-const gm_layer_ops gm_relu_ops = {.name = "ReLU",
-                                  .resolve = resolve,
-                                  .forward = forward,
-                                  .backward = backward,
-                                  .tangent = tangent,
-                                  .activation = relu};
-const gm_layer_ops gm_leaky_relu_ops = {.name = "LeakyReLU",
-                                        .resolve = resolve,
-                                        .forward = forward,
-                                        .backward = backward,
-                                        .tangent = tangent,
-                                        .activation = leaky_relu};
+const gm_layer_ops gm_relu_ops = {
+    .name = "ReLU", .resolve = resolve, .forward = forward, .tangent = tangent, .activation = relu};
+const gm_layer_ops gm_leaky_relu_ops = {
+    .name = "LeakyReLU", .resolve = resolve, .forward = forward, .tangent = tangent, .activation = leaky_relu};
 const gm_layer_ops gm_tanh_ops = {
-    .name = "Tanh", .resolve = resolve, .forward = forward, .backward = backward, .activation = hyperbolic_tangent};
-const gm_layer_ops gm_sigmoid_ops = {
-    .name = "Sigmoid", .resolve = resolve, .forward = forward, .backward = backward, .activation = sigmoid};
+    .name = "Tanh", .resolve = resolve, .forward = forward, .activation = hyperbolic_tangent};
+const gm_layer_ops gm_sigmoid_ops = {.name = "Sigmoid", .resolve = resolve, .forward = forward, .activation = sigmoid};

@@ -68,7 +68,8 @@ struct gm_layer_ops {
      * weights' gradients take as many, and so does the input's. */
     int64_t (*products)(const gm_layer *layer);
     void (*forward)(gm_layer *layer, const gm_pass *pass);
-    /* Adds to the parameters' gradients, or where the pass says so sets them, unless frozen; sets dx. */
+    /* Adds to the parameters' gradients, or where the pass says so sets them, unless frozen; sets dx. NULL: an activation, whose
+     * derivative the network applies itself, or has applied as a gate. */
     void (*backward)(gm_layer *layer, const gm_pass *pass);
     /* Of a layer that is linear, or linear on either side of kinks: pushes a direction forward. x (N, in) is a
      * direction of the last training forward's input, y (N, out) becomes the output's, by the same masks (saved; or

@@ -4,7 +4,8 @@
 
 #include "base/shape.h"
 
-/* Pixels (N, H, W, C), C order: uint8 0..255, or float32 in [0, 1]. Exactly one pointer is set. */
+/* Pixels (N, H, W, C), C order: uint8 0..255, or float32: of callers in [0, 1], of generators in their own
+ * range. Exactly one pointer is set. */
 typedef struct gm_images {
     int64_t N;
     const uint8_t *bytes;
