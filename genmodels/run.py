@@ -241,10 +241,10 @@ class Run:
         return [Checkpoint(path, every_epochs=every, keep=keep, monitor="fd" if scored else "val_loss", best=best)]
 
     def _write_results(self, model: Model, test: Split) -> tuple[Mapping[str, float], list[str]]:
-        """Model, history, pictures and report; returns the test losses and the pictures that lack matplotlib."""
+        """History, pictures, report and, last, the model, by whose epochs `finished` tells whether all are written;
+        returns the test losses and the pictures that lack matplotlib."""
         x, labels = inputs(model, *test)
         scores = model.evaluate(x, labels)
-        model.save(self.folder / MODEL)
         model.history.to_csv(self.folder / HISTORY)
         drawn, missing = pictures.draw(self.folder, model, x, labels, test[1], self.settings.seed)
         write_report(
@@ -254,6 +254,7 @@ class Run:
             test=scores,
             **self.told(model),
         )
+        model.save(self.folder / MODEL)
         return scores, missing
 
     def told(self, model: Model) -> dict[str, Any]:

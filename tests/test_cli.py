@@ -229,6 +229,20 @@ class TestResume:
         assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
         assert losses(tmp_path) == losses(trained)
 
+    @pytest.mark.parametrize("broken", ["pictures.draw", "write_report"])
+    def test_killed_among_its_results_it_writes_all_of_them_again(self, broken, trained, tmp_path, monkeypatch):
+        def killed(*arguments, **options):
+            raise KeyboardInterrupt
+
+        assert call("train", *SMALL, "--epochs", 1, "--out", tmp_path) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(f"genmodels.run.{broken}", killed)
+            assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--resume") == 130
+        assert call("train", *SMALL, "--epochs", 2, "--out", tmp_path, "--resume") == 0
+        assert losses(tmp_path)[1]["loss"][:6] in (tmp_path / run.REPORT).read_text()
+        assert (tmp_path / run.SAMPLES).read_bytes() == (trained / run.SAMPLES).read_bytes()
+        assert same_weights(tmp_path / run.MODEL, trained / run.MODEL)
+
     @pytest.mark.parametrize(
         ("changed", "message"),
         [
