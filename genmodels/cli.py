@@ -280,17 +280,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
     train, test = datasets.load(data, root=arguments.data_root)
     x, y = (part[: arguments.limit] for part in test)
-    side = model.config["input_shape"][0]
-    images = run.resized(x, side)
+    scoring = run.scoring(data, train[0], x, model.config["input_shape"][0], arguments.n)
     asked = run.asked_of(arguments.model)
-    held_out = datasets.binarize(images, asked.binarize if asked else None, model.seed)  # as while it was trained
-    losses = model.evaluate(*run.inputs(model, held_out, y))
+    binarize = asked.binarize if asked else None  # as while it was trained
+    losses = model.evaluate(*run.inputs(model, datasets.binarize(scoring["x_test"], binarize, model.seed), y))
     _print_losses(losses)
-    count, classifier = run.scoring(data, images)
-    n, extractor = arguments.n or count, arguments.extractor or classifier
-    scores = metrics.evaluate(
-        model, images, n, None, extractor, arguments.seed, reference_train=run.resized(train[0][:n], side)
-    )
+    scoring["extractor"] = arguments.extractor or scoring["extractor"]
+    scores = metrics.evaluate(model, **scoring, seed=arguments.seed)
     _print_scores(scores)
     if arguments.model.is_dir():
         found = {"data": data, "epochs": len(model.history), "losses": losses, **scores}

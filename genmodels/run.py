@@ -45,6 +45,8 @@ FOLDERS = {
 CHECKPOINT_SECONDS, LARGE_MODEL = 30.0, 30e6
 # Pictures on the way, about, unless their distance is given.
 PICTURES = 10
+# Images that a model draws to be scored, unless their number is given.
+MOST_SCORED = 10000
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
@@ -121,7 +123,7 @@ class Run:
         train, test = self.data()
         model = self._model(train[0])
         self._prepare_folder()
-        scorers = [] if scores_every is None else [self._scorer(train, test, scores_every)]
+        scorers = [] if scores_every is None else [Scores(every_epochs=scores_every, **self.scoring())]
         watchers = [*scorers, *self._callbacks(model, checkpoint_every, samples_every, keep, bool(scorers)), *callbacks]
         try:
             self._fit(model, train, test, watchers, deadline, verbose)
@@ -214,8 +216,10 @@ class Run:
         if missing > 0:
             model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
-    def _scorer(self, train: Split, test: Split, every: int) -> Callback:
-        return Scores(test[0], every, *scoring(self.settings.data, test[0]), reference_train=train[0])
+    def scoring(self) -> dict[str, Any]:
+        """What the run's models are scored against: see `genmodels.run.scoring`."""
+        (train, _), (test, _) = datasets.load(self.settings.data, root=self.data_root)
+        return scoring(self.settings.data, train, test, self.settings.image_size)
 
     def _callbacks(
         self, model: Model, every: int, samples_every: int | None, keep: int, scored: bool
@@ -338,10 +342,15 @@ def asked_of(path: Path) -> Settings | None:
     return settings.read(path if path.is_dir() else path.parent)
 
 
-def scoring(data: str, test: Images) -> tuple[int, str]:
-    """How a run is scored: by how many images, as many as there are test images and 10,000 at most, and with which
-    extractor, the data set's own classifier."""
-    return min(len(test), 10000), extractors.default(data, test.shape[1:])
+def scoring(data: str, train: Images, test: Images, side: int, n: int | None = None) -> dict[str, Any]:
+    """What models of `side` x `side` pixels are scored against, as arguments of `metrics.evaluate` and `Scores`.
+
+    Both parts are of the data set `data`, as it is: grey whatever the models were trained on, for grey is what they
+    draw, and of the training images as many as of the others. `n` are drawn, by default as many as there are test
+    images and 10,000 at most; the extractor is the data set's own classifier."""
+    n = n or min(len(test), MOST_SCORED)
+    images = {"x_test": resized(test, side), "reference_train": resized(train[:n], side)}
+    return {**images, "n": n, "extractor": extractors.default(data, test.shape[1:])}
 
 
 def resized(x: Images, side: int) -> Images:

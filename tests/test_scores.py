@@ -314,9 +314,11 @@ def test_bad_arguments_of_the_callback(changes):
 # ---- command --------------------------------------------------------------------------------------------------------
 
 
-def test_train_and_evaluate_write_scores(few_strokes, tmp_path, capsys):
+@pytest.mark.parametrize("binarize", [(), ("--binarize", "dynamic")])
+def test_train_and_evaluate_write_the_same_scores(binarize, few_strokes, tmp_path, capsys):
+    """Against grey images, and as many training images as test images, whatever was trained on."""
     folder = tmp_path / "run"
-    settings = ("vae-keras", "--data", "strokes", "--limit", 128, "--epochs", 2, "--out", folder)
+    settings = ("vae-keras", "--data", "strokes", "--limit", 128, "--epochs", 2, *binarize, "--out", folder)
     assert call("train", *settings, "--scores-every", 1, "--keep", 1) == 0
     assert (folder / run.KEPT / "best.safetensors").exists()
     history = gm.load(folder / run.MODEL).history
@@ -325,7 +327,8 @@ def test_train_and_evaluate_write_scores(few_strokes, tmp_path, capsys):
     assert call("evaluate", folder) == 0
     printed = capsys.readouterr().out
     found = json.loads((folder / run.SCORES).read_text())
-    assert found["fd"] == history["fd"][-1]
+    for name in ("fd", "fd_floor", "kd", "precision", "coverage", "is", "n_generated", "n_reference"):
+        assert found[name] == history[name][-1], name
     assert f"{found['fd']:.4g}" in printed
     assert found["extractor"] in printed
     before = (folder / run.SCORES).read_bytes()

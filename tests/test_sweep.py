@@ -305,8 +305,8 @@ def test_scores_and_settings_reach_every_trial(tmp_path):
     for row, kept in zip(rows(tmp_path), written, strict=True):
         model = gm.load(trial(tmp_path, f"vae-16-z2-seed{row['seed']}") / run.MODEL)
         assert (model.precision, model.optimizer.beta1) == ("bf16", 0.25)
-        small, limited = (datasets.resize(images, 16) for images in (x, train[0][:60]))
-        found = gm.metrics.evaluate(model, small, 100, extractor="strokes", reference_train=limited)
+        small, real = (datasets.resize(images, 16) for images in (x, train[0][:100]))  # as `evaluate` does
+        found = gm.metrics.evaluate(model, small, 100, extractor="strokes", reference_train=real)
         names = ("fd", "fd_floor", "fd_ceiling", "kd", "precision", "recall")
         assert {name: float(row[f"score_{name}"]) for name in names} == {name: found[name] for name in names}
         assert row["score_extractor"] == found["extractor"] == kept["score_extractor"]

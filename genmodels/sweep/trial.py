@@ -111,9 +111,7 @@ def _is_result(found: Any) -> bool:
 
 
 def _scores(work: run.Run, model: Model) -> dict[str, Any]:
-    (train, _), (test, _) = work.data()
-    n, extractor = run.scoring(work.settings.data, test)
-    found = metrics.evaluate(model, test, n, extractor=extractor, reference_train=train)
+    found = metrics.evaluate(model, **work.scoring())
     return {name: found[name] for name in SCORES}
 
 
