@@ -441,6 +441,16 @@ def test_checkpoint_every_few_seconds_and_at_an_interrupt(tmp_path):
     assert len(gm.load(path).history.steps) == 5
 
 
+@pytest.mark.parametrize(("step", "names"), [(2, []), (5, ["1"]), (6, ["1", "2"])])
+def test_a_file_of_an_epoch_holds_the_model_after_it(step, names, tmp_path):
+    """Not what an interruption leaves in the midst of the next one."""
+    keep = Checkpoint(tmp_path / "{epoch}", every_epochs=1)
+    model = small.vae()
+    model.fit(small.images(), epochs=3, batch_size=40, callbacks=[keep, At(step, interrupt)])
+    assert sorted(os.listdir(tmp_path)) == names
+    assert [len(gm.load(tmp_path / name).history.steps) for name in names] == [3 * int(name) for name in names]
+
+
 def test_a_checkpoint_without_a_folder_is_refused_before_the_first_step(tmp_path):
     model = small.vae()
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -463,6 +473,8 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_fit(tmp_path):
         (TypeError, "every_steps", {"every_steps": 2.5}),
         (ValueError, "every_seconds", {"every_seconds": -1.0}),
         (ValueError, "keep", {"keep": 2}),
+        (ValueError, r"need \{step\} in the path, got '\{epoch\}'", {"path": "{epoch}", "every_steps": 2}),
+        (ValueError, r"need \{step\} in the path", {"path": "{epoch}", "every_seconds": 2.0}),
         (ValueError, "loss", {"path": "{loss}.safetensors"}),
         (ValueError, "epoch", {"path": "{epoch}/model.safetensors"}),
         (ValueError, "epoch", {"path": "{epoch}-{epoch}.safetensors"}),

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Checkpoint(Callback):
     """Saves the model on the way, so that a killed run goes on with `gm.load(path).fit(..., resume=True)`.
 
-    Each file is complete or absent. An interrupted fit is saved where it stands. With `monitor` the model of the best
-    epoch so far, of all in its history, is saved to `best` as well.
+    Each file is complete or absent. An interrupted fit is saved where it stands, but not under the name of an epoch
+    when it stands in the midst of another. With `monitor` the model of the best epoch so far, of all in its history, is
+    saved to `best` as well.
     """
 
     def __init__(
@@ -40,20 +41,22 @@ class Checkpoint(Callback):
         """
         Args:
             path: file to write. With `{epoch}` or `{step}` in its name (formats such as `{epoch:03d}` too) one file for
-                each: epochs that are whole and steps taken, over all fits of the model.
+                each: epochs that are whole and steps taken, over all fits of the model. With `{epoch}` alone a file
+                holds the model as it was after that epoch.
             every_epochs: save after every so many epochs, and after the last; None for never.
-            every_steps: save after every so many steps, too.
+            every_steps: save after every so many steps, too; not with `{epoch}` alone.
             keep: with `{epoch}` or `{step}` in the name, the number of newest files to keep; older ones that match the
                 name are removed. None keeps all.
-            every_seconds: save after the step at which so many seconds have passed since the last file, too.
+            every_seconds: save after the step at which so many seconds have passed since the last file, too; not with
+                `{epoch}` alone.
             monitor: a column of the history, "val_loss" or another. An epoch without a value is not the best.
                 ValueError, with the names there are, after the first epoch where the history has no such column.
             mode: "min" or "max": which value of it is best. Of equal ones it is the first.
             best: file for the best epoch's model.
 
         Raises:
-            ValueError: a number below its bound, a name with other fields than epoch and step, or one of monitor and
-                best without the other.
+            ValueError: a number below its bound, a name with other fields than epoch and step, files in the midst of
+                epochs with `{epoch}` alone, or one of monitor and best without the other.
             TypeError: an argument of a wrong type.
         """
         self.path = file_name(path)
@@ -64,6 +67,9 @@ class Checkpoint(Callback):
         self.keep = None if keep is None else check.integer(keep, "keep", 1)
         if self.keep is not None and self.keep > 1 and not self._pattern.groupindex:
             raise ValueError(f"Checkpoint: keep={keep} needs {{epoch}} or {{step}} in the path, got {self.path!r}")
+        self._whole_epochs = [*self._pattern.groupindex] == ["epoch"]
+        if self._whole_epochs and (every_steps, every_seconds) != (None, None):
+            raise ValueError(f"Checkpoint: every_steps and every_seconds need {{step}} in the path, got {self.path!r}")
         if (monitor is None) != (best is None):
             raise ValueError("Checkpoint: monitor, what to look at, and best, a path, go together")
         self.monitor = None if monitor is None else Monitor(monitor, mode)
@@ -94,8 +100,10 @@ class Checkpoint(Callback):
             self._save(model)
 
     def on_train_end(self, model: Model) -> None:
-        ended_early = model._position is not None and model._position.ended
-        if model.interrupted or (ended_early and self.every_epochs is not None):
+        place = model._position
+        if place is None or (self._whole_epochs and place.step > 0):
+            return
+        if model.interrupted or (place.ended and self.every_epochs is not None):
             self._save(model)
 
     def _save_best(self, model: Model) -> None:
