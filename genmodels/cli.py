@@ -15,7 +15,8 @@ import platform
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,6 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--keep",
         type=_whole(0),
-        default=0,
         metavar="K",
         help="keep the last K checkpoints, and the best of a model that has one (default: the newest alone)",
     )
@@ -229,22 +229,21 @@ def _add_sweep(commands: Any) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
     _log_to_stderr()
-    given = {name: getattr(arguments, name) for name in _DEFAULTS}
     recipe: dict[str, Any] = zoo.recipe(arguments.name) if arguments.recipe else {}
-    known: dict[str, Any] = {name: recipe[name] for name in ("data", "split", "epochs", "batch_size") if name in recipe}
-    asked = {"model": arguments.name, **given}
-    work = run.Run.open(arguments.out, asked, {**_DEFAULTS, **known}, arguments.mode or "new", arguments.data_root)
+    recipe.pop("image_size", None)  # the model's or else the data's
+    asked = {"model": arguments.name, **_given(arguments, _DEFAULTS, recipe)}
+    options = _given(arguments, asdict(settings.Options()), recipe)
+    work = run.Run.open(arguments.out, asked, _DEFAULTS, arguments.mode or "new", arguments.data_root, options)
     if work.finished():
         print(f"nothing to do: all {work.settings.epochs} epochs are trained")
         return _print_paths(work)
-    outcome = work.train(
-        arguments.checkpoint_every or recipe.get("checkpoint_every", 1),
-        arguments.budget,
-        samples_every=arguments.samples_every,
-        keep=arguments.keep,
-        scores_every=arguments.scores_every,
-    )
-    return _report_outcome(work, outcome, arguments.budget)
+    return _report_outcome(work, work.train(arguments.budget), arguments.budget)
+
+
+def _given(arguments: argparse.Namespace, names: Iterable[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line says of the names, or else the recipe; None where neither does."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: recipe.get(name) if value is None else value for name, value in values.items()}
 
 
 def _report_outcome(work: run.Run, outcome: run.Outcome, budget: float | None) -> int:

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .metrics import extractors
 from .model import Model
 from .optimizers import Optimizer
 from .report import write_report
-from .settings import Settings
+from .settings import Options, Settings
 
 MODEL, CHECKPOINT, HISTORY, REPORT = "model.safetensors", "checkpoint.safetensors", "history.csv", "report.html"
 WARNINGS, SCORES = "warnings.txt", "scores.json"
@@ -70,10 +70,18 @@ class Outcome:
 
 
 class Run:
-    """The run in `folder` with these settings; `open` makes one, `train` carries it on."""
+    """The run in `folder` with these settings and options; `open` makes one, `train` carries it on."""
 
-    def __init__(self, folder: Path, asked: Settings, data_root: str | None = None, afresh: bool = False) -> None:
-        self.folder, self.settings, self.data_root, self._afresh = folder, asked, data_root, afresh
+    def __init__(
+        self,
+        folder: Path,
+        asked: Settings,
+        data_root: str | None = None,
+        afresh: bool = False,
+        options: Options | None = None,
+    ) -> None:
+        self.folder, self.settings, self.options = folder, asked, options or Options()
+        self.data_root, self._afresh = data_root, afresh
 
     @classmethod
     def open(
@@ -83,16 +91,20 @@ class Run:
         defaults: Mapping[str, Any],
         mode: str = "new",
         data_root: str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Run:
         """Looks at the folder and changes nothing yet. `given` are the settings asked for; `defaults` serve for None.
+        `options` are fields of `Options`, at their defaults where None.
 
         mode: "new" refuses a folder that holds anything; "resume" takes what is not given from the run there, and
         begins one where there is none; "overwrite" will remove an earlier run's files, and no others.
         """
-        earlier = settings.read(folder) if mode == "resume" else None
+        resume = mode == "resume"
+        earlier, noted = (settings.read(folder), settings.read_options(folder)) if resume else (None, Options())
         if mode == "new" and folder.is_dir() and any(folder.iterdir()):
             raise RunExistsError(f"{folder} is not empty: --resume goes on with the run there, --overwrite replaces it")
-        return cls(folder, settings.merge(given, defaults, earlier), data_root, afresh=mode == "overwrite")
+        merged = settings.merge(given, defaults, earlier)
+        return cls(folder, merged, data_root, mode == "overwrite", replace(noted, **settings.said(options or {})))
 
     def finished(self) -> bool:
         """Whether every epoch is trained and every result written."""
@@ -100,33 +112,21 @@ class Run:
             return False
         return self._complete(checkpoint.load(self.folder / MODEL))
 
-    def train(
-        self,
-        checkpoint_every: int = 1,
-        budget: float | None = None,
-        verbose: str = "auto",
-        callbacks: Sequence[Callback] = (),
-        samples_every: int | None = None,
-        keep: int = 0,
-        scores_every: int | None = None,
-    ) -> Outcome:
+    def train(self, budget: float | None = None, verbose: str = "auto", callbacks: Sequence[Callback] = ()) -> Outcome:
         """Trains to the last epoch, or until Ctrl-C, a callback or the budget of seconds ends it, and writes the
         results, which a run that Ctrl-C or a callback stopped goes without.
 
-        The newest state is saved every `checkpoint_every` epochs, every half minute (of large models more rarely), and
-        at the end, whatever it is; of those every `checkpoint_every` epochs the last `keep` stay, with them the best
-        epoch's where the model has a loss or a score to tell it by. Pictures of the same draws are made every
-        `samples_every` epochs (None: about ten in all), scores every `scores_every` epochs (None: never).
+        The newest state is saved as often as the options say, every half minute (of large models more rarely), and at
+        the end, whatever it is; with those that the options keep the best epoch's stays, where the model has a loss or
+        a score to tell it by. Pictures are of the same draws.
         FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
         """
         deadline = None if budget is None else time.monotonic() + budget
         train, test = self.data()
         model = self._model(train[0])
         self._prepare_folder()
-        scorers = [] if scores_every is None else [Scores(every_epochs=scores_every, **self.scoring())]
-        watchers = [*scorers, *self._callbacks(model, checkpoint_every, samples_every, keep, bool(scorers)), *callbacks]
         try:
-            self._fit(model, train, test, watchers, deadline, verbose)
+            self._fit(model, train, test, [*self._callbacks(model), *callbacks], deadline, verbose)
         except FloatingPointError as error:
             newest = self.folder / CHECKPOINT
             if not newest.exists():
@@ -173,7 +173,7 @@ class Run:
         if self._afresh:
             self._clear()
         self._afresh = False
-        settings.write(self.folder, self.settings)
+        settings.write(self.folder, self.settings, self.options)
 
     def _clear(self) -> None:
         """Removes an earlier run's files, and the folders that are empty then."""
@@ -221,28 +221,34 @@ class Run:
         (train, _), (test, _) = datasets.load(self.settings.data, root=self.data_root)
         return scoring(self.settings.data, train, test, self.settings.image_size)
 
-    def _callbacks(
-        self, model: Model, every: int, samples_every: int | None, keep: int, scored: bool
-    ) -> list[Callback]:
+    def _callbacks(self, model: Model) -> list[Callback]:
         """The newest state is written last of what lies in the folder: a run that is killed goes on from before."""
-        between = samples_every or -(-self.settings.epochs // PICTURES)
+        options, scores_every = self.options, self.options.scores_every
+        between = options.samples_every or -(-self.settings.epochs // PICTURES)
         seconds = CHECKPOINT_SECONDS * max(1.0, model.parameter_count / LARGE_MODEL)
         gif = find_spec("PIL") is not None
         return [
-            *(self._keepers(model, every, keep, scored) if keep else ()),
+            *([Scores(every_epochs=scores_every, **self.scoring())] if scores_every else ()),
+            *([self._keeper(model)] if options.keep else ()),
             Samples(self.folder / ON_THE_WAY, every_epochs=between, seed=self.settings.seed, gif=gif),
             _WarningsFile(self.folder / WARNINGS),
-            Checkpoint(self.folder / CHECKPOINT, every_epochs=every, every_seconds=seconds),
+            Checkpoint(self.folder / CHECKPOINT, every_epochs=options.checkpoint_every, every_seconds=seconds),
             _HistoryFile(self.folder / HISTORY),
         ]
 
-    def _keepers(self, model: Model, every: int, keep: int, scored: bool) -> list[Callback]:
-        folder = self.folder / KEPT
+    def _keeper(self, model: Model) -> Callback:
+        """Keeps the last states by epoch, and the best one's where a column of the history tells which that is."""
+        folder, options = self.folder / KEPT, self.options
         folder.mkdir(exist_ok=True)
-        path, best = folder / "checkpoint-{epoch:03d}.safetensors", folder / "best.safetensors"
-        if not scored and not hasattr(model, "encode"):  # a GAN's losses do not tell how good it is
-            return [Checkpoint(path, every_epochs=every, keep=keep)]
-        return [Checkpoint(path, every_epochs=every, keep=keep, monitor="fd" if scored else "val_loss", best=best)]
+        # A GAN's losses do not tell how good it is.
+        monitor = "fd" if options.scores_every else "val_loss" if hasattr(model, "encode") else None
+        return Checkpoint(
+            folder / "checkpoint-{epoch:03d}.safetensors",
+            every_epochs=options.checkpoint_every,
+            keep=options.keep,
+            monitor=monitor,
+            best=folder / "best.safetensors" if monitor else None,
+        )
 
     def _write_results(self, model: Model, test: Split) -> tuple[Mapping[str, float], list[str]]:
         """History, pictures, report and, last, the model, by whose epochs `finished` tells whether all are written;

@@ -41,14 +41,30 @@ class Settings:
     precision: str = PRECISIONS[0]
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a run leaves on its way, which decides nothing of its result: the epochs from a state to the next, how many
+    of these states stay, and the epochs between pictures (None: about ten in all) and between scores (None: none)."""
+
+    checkpoint_every: int = 1
+    keep: int = 0
+    samples_every: int | None = None
+    scores_every: int | None = None
+
+
 def read(folder: Path) -> Settings | None:
     """The settings of the run in the folder, None when there is none."""
     return read_file(folder / FILE, Settings, "run")
 
 
-def write(folder: Path, settings: Settings) -> None:
-    """Notes the settings in the folder."""
-    write_file(folder / FILE, settings)
+def read_options(folder: Path) -> Options:
+    """The options of the run in the folder; the defaults when there is none, or one from before there were any."""
+    return read_file(folder / FILE, Options, "run") or Options()
+
+
+def write(folder: Path, settings: Settings, options: Options = Options()) -> None:
+    """Notes settings and options in the folder."""
+    write_file(folder / FILE, settings, options)
 
 
 def read_file(path: Path, kind: type[Kind], owner: str) -> Kind | None:
@@ -58,16 +74,22 @@ def read_file(path: Path, kind: type[Kind], owner: str) -> Kind | None:
         return None
     try:
         found = json.loads(path.read_bytes())
-        said = [field.name for field in fields(kind) if field.name in found or field.default is MISSING]  # type: ignore[arg-type]
-        return kind(**{name: found[name] for name in said})
+        names = [field.name for field in fields(kind) if field.name in found or field.default is MISSING]  # type: ignore[arg-type]
+        return kind(**{name: found[name] for name in names})
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} does not hold the settings of a {owner}: {error}") from None
 
 
-def write_file(path: Path, settings: Any) -> None:
-    """A dataclass as JSON, in one piece."""
+def write_file(path: Path, *settings: Any) -> None:
+    """Dataclasses as one JSON object, in one piece."""
+    values = {name: value for part in settings for name, value in asdict(part).items()}
     with replacing(path) as file:
-        file.write(json.dumps(asdict(settings), indent=2).encode() + b"\n")
+        file.write(json.dumps(values, indent=2).encode() + b"\n")
+
+
+def said(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None, which stands for what was not asked for."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def merge(given: Mapping[str, Any], defaults: Mapping[str, Any], earlier: Settings | None) -> Settings:
@@ -75,7 +97,7 @@ def merge(given: Mapping[str, Any], defaults: Mapping[str, Any], earlier: Settin
 
     Images have the size that the model is tied to, or else the data set's, unless one is given.
     """
-    asked = {name: value for name, value in given.items() if value is not None}
+    asked = said(given)
     if earlier is None:
         complete = {**defaults, **asked}
         if complete.get("image_size") is None:

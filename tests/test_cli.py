@@ -102,7 +102,7 @@ class TestTrain:
         monkeypatch.setattr(
             run.Run,
             "train",
-            lambda self, every, *rest, **more: asked.append((self.settings, every)) or run.Outcome(1, 0, 0, {}, []),
+            lambda self, *rest, **more: asked.append((self.settings, self.options)) or run.Outcome(1, 0, 0, {}, []),
         )
         choices = [
             ("vae-z10",),
@@ -114,7 +114,7 @@ class TestTrain:
         ]
         for number, extra in enumerate(choices):
             assert call("train", *extra, "--out", tmp_path / str(number)) == 0
-        assert [(s.data, s.split, s.epochs, s.batch_size, every) for s, every in asked] == [
+        assert [(s.data, s.split, s.epochs, s.batch_size, o.checkpoint_every) for s, o in asked] == [
             ("strokes", "train", 10, 128, 1),
             ("mnist", "train", 100, 128, 1),
             ("mnist", "train", 3, 128, 1),
@@ -256,6 +256,37 @@ class TestResume:
         assert call("train", "vae-keras", *changed, "--out", trained, "--resume") == 1
         assert message in capsys.readouterr().err
         assert tree(trained) == before
+
+    def test_what_is_left_on_the_way_is_as_it_was_begun_unless_given_anew(self, tmp_path):
+        """As after a kill: the epochs are trained by the second command and the third."""
+        every = ("--scores-every", 1, "--keep", 1, "--samples-every", 1, "--checkpoint-every", 1)
+        assert call("train", *SMALL, "--epochs", 2, *every, "--out", tmp_path, "--budget", "0.001s") == 0
+        assert call("train", "vae-keras", "--out", tmp_path, "--resume") == 0
+        assert gm.load(tmp_path / run.MODEL).history["fd_epoch"] == [1, 2]
+        kept = tmp_path / run.KEPT
+        assert {path.name for path in kept.iterdir()} >= {"best.safetensors", "checkpoint-002.safetensors"}
+        assert not (kept / "checkpoint-001.safetensors").exists()
+        assert call("train", "vae-keras", "--epochs", 3, "--keep", 2, "--out", tmp_path, "--resume") == 0
+        assert (kept / "checkpoint-002.safetensors").exists()
+        assert settings.read_options(tmp_path) == settings.Options(1, 2, 1, 1)
+
+    def test_runs_from_before_options_were_noted_are_read(self, tmp_path):
+        asked = settings.Settings("vae-keras", "strokes", 3, 32, 28)
+        settings.write_file(tmp_path / settings.FILE, asked)
+        assert (settings.read(tmp_path), settings.read_options(tmp_path)) == (asked, settings.Options())
+
+    def test_a_recipe_is_what_it_was_begun_with_or_refused(self, trained, tmp_path, capsys):
+        before = tree(trained)
+        assert call("train", "vae-keras", "--recipe", "--out", trained, "--resume") == 1
+        assert "begun with data strokes, which --resume cannot change to mnist" in capsys.readouterr().err
+        assert tree(trained) == before
+        same = ("train", "vae-keras", "--recipe", "--data", "strokes", "--limit", 128, "--epochs", 1, "--out", tmp_path)
+        assert call(*same) == 0
+        assert call(*same, "--resume") == 0
+        assert (
+            call("train", "vae-keras", "--recipe", "--data", "strokes", "--batch-size", 32, *same[-2:], "--resume") == 1
+        )
+        assert "begun with batch_size 128, which --resume cannot change to 32" in capsys.readouterr().err
 
     def test_damaged_settings_are_named(self, tmp_path, capsys):
         (tmp_path / settings.FILE).write_text('{"model": "vae-keras"}')

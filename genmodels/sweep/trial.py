@@ -56,7 +56,8 @@ def failure(error: BaseException, folder: str) -> dict[str, Any]:
 
 
 def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
-    work = run.Run.open(folder, job["settings"], {}, mode="resume", data_root=job["data_root"])
+    options = {"checkpoint_every": job["checkpoint_every"]}
+    work = run.Run.open(folder, job["settings"], {}, "resume", job["data_root"], options)
     earlier = noted(folder, work.settings.epochs)
     if earlier is not None and work.finished():
         return earlier
@@ -65,7 +66,7 @@ def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train(work: run.Run, folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
-    outcome = work.train(job["checkpoint_every"], verbose=job["verbose"], callbacks=pool.stoppers())
+    outcome = work.train(verbose=job["verbose"], callbacks=pool.stoppers())
     if outcome.stopped:
         return {"status": INTERRUPTED}
     model = checkpoint.load(folder / run.MODEL)
