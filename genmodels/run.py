@@ -338,14 +338,15 @@ def kept(folder: Path) -> dict[int, Path]:
 
 
 def trained_on(path: Path) -> str | None:
-    """The data set of the run whose folder, or a file in it, `path` is; None when there is no run."""
+    """The data set of the run that `path` is of; None when there is no run."""
     found = asked_of(path)
     return found.data if found else None
 
 
 def asked_of(path: Path) -> Settings | None:
-    """The settings of the run whose folder, or a file in it, `path` is; None when there is no run."""
-    return settings.read(path if path.is_dir() else path.parent)
+    """The settings of the run whose folder, a file in it or a state it kept, `path` is; None when there is no run."""
+    folder = (path if path.is_dir() else path.parent).resolve()
+    return settings.read(folder.parent if folder.name == KEPT else folder)
 
 
 def scoring(data: str, train: Images, test: Images, side: int, n: int | None = None) -> dict[str, Any]:

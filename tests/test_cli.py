@@ -124,7 +124,7 @@ class TestTrain:
         ]
 
     def test_binarized_images_are_what_it_trains_on_and_is_measured_by(self, tmp_path, capsys):
-        assert call("train", *SMALL, "--epochs", 1, "--binarize", "dynamic", "--out", tmp_path) == 0
+        assert call("train", *SMALL, "--epochs", 1, "--binarize", "dynamic", "--keep", 1, "--out", tmp_path) == 0
         printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("test ")]
         (x, _), (x_test, _) = gm.datasets.load("strokes")
         model = gm.zoo.build("vae-keras")
@@ -133,8 +133,9 @@ class TestTrain:
         assert same_weights(tmp_path / run.MODEL, tmp_path / "twin")
         scores = model.evaluate(gm.datasets.binarize(x_test, "dynamic", seed=0))
         assert printed == [f"test {name}: {value:.3f}" for name, value in scores.items()]
-        assert call("evaluate", tmp_path) == 0
-        assert capsys.readouterr().out.splitlines()[: len(printed)] == printed
+        for one in (tmp_path, tmp_path / run.MODEL, tmp_path / run.KEPT / "best.safetensors"):
+            assert call("evaluate", one) == 0
+            assert capsys.readouterr().out.splitlines()[: len(printed)] == printed
         assert call("train", *SMALL, "--epochs", 2, "--binarize", "fixed", "--out", tmp_path, "--resume") == 1
         assert "begun with binarize dynamic, which --resume cannot change to fixed" in capsys.readouterr().err
 
