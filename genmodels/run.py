@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checkpoint, datasets, pictures, settings, zoo
+from . import _lock, checkpoint, datasets, pictures, settings, zoo
+from . import _validate as check
 from ._files import replacing
 from .callbacks import Callback, Checkpoint, Samples, Scores, TimeLimit
 from .metrics import extractors
@@ -101,7 +102,7 @@ class Run:
         """
         resume = mode == "resume"
         earlier, noted = (settings.read(folder), settings.read_options(folder)) if resume else (None, Options())
-        if mode == "new" and folder.is_dir() and any(folder.iterdir()):
+        if mode == "new" and folder.is_dir() and any(path.name != _lock.FILE for path in folder.iterdir()):
             raise RunExistsError(f"{folder} is not empty: --resume goes on with the run there, --overwrite replaces it")
         merged = settings.merge(given, defaults, earlier)
         return cls(folder, merged, data_root, mode == "overwrite", replace(noted, **settings.said(options or {})))
@@ -119,9 +120,14 @@ class Run:
         The newest state is saved as often as the options say, every half minute (of large models more rarely), and at
         the end, whatever it is; with those that the options keep the best epoch's stays, where the model has a loss or
         a score to tell it by. Pictures are of the same draws.
-        FloatingPointError when the training met NaN or infinity; the newest state stays as it was before.
+        FloatingPointError when the training met NaN or infinity; the newest state stays as it was before. ValueError
+        for a state of another model than the settings ask for, TimeoutError where another process trains in the folder.
         """
         deadline = None if budget is None else time.monotonic() + budget
+        with _lock.locked(self.folder, timeout=0.0):
+            return self._train(deadline, verbose, callbacks)
+
+    def _train(self, deadline: float | None, verbose: str, callbacks: Sequence[Callback]) -> Outcome:
         train, test = self.data()
         model = self._model(train[0])
         self._prepare_folder()
@@ -147,9 +153,20 @@ class Run:
         return (resized(x[:limit], side), y[:limit]), (held_out, test[1])
 
     def _model(self, x: Images) -> Model:
-        """The newest state on disk, or a fresh model that takes images of x's shape, and all classes if asked to."""
-        if not self._afresh and (self.folder / CHECKPOINT).exists():
-            return _generative(checkpoint.load(self.folder / CHECKPOINT), self.folder / CHECKPOINT)
+        """The newest state on disk, if it is of the model that was asked for, or that model fresh."""
+        path = self.folder / CHECKPOINT
+        if self._afresh or not path.exists():
+            return self._fresh(x)
+        asked = _described(self._fresh(x))  # of which the weights are given back before the state is read
+        model = checkpoint.load(path)
+        for name, found in _described(model).items():
+            if found != asked[name]:
+                shown = f"{check.shown(found)}, not {check.shown(asked[name])}"
+                raise ValueError(f"{path} holds another model than the run is of: its {name} is {shown}")
+        return model
+
+    def _fresh(self, x: Images) -> Model:
+        """The model that was asked for, which takes images of x's shape, and all classes if asked to."""
         changes: dict[str, Any] = {"image_size": x.shape[1], "channels": x.shape[3], "seed": self.settings.seed}
         changes["precision"] = self.settings.precision
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
@@ -325,10 +342,9 @@ def find_model(path: Path) -> Path:
     raise FileNotFoundError(f"{path} holds neither {MODEL} nor {CHECKPOINT}")
 
 
-def _generative(model: Model, path: Path) -> Model:
-    if not model.generative:
-        raise ValueError(f"{path} holds a {model.family}; a run is of a model that draws images")
-    return model
+def _described(model: Model) -> dict[str, Any]:
+    """What a model was built as."""
+    return {"family": model.family, **model.config}
 
 
 def kept(folder: Path) -> dict[int, Path]:

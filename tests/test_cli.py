@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from PIL import Image
 from small_data import tree
 
 import genmodels as gm
-from genmodels import cli, run, settings
+from genmodels import _lock, cli, run, settings
 
 pytestmark = pytest.mark.usefixtures("few_strokes", "same_threads")
 
@@ -288,6 +289,44 @@ class TestResume:
             call("train", "vae-keras", "--recipe", "--data", "strokes", "--batch-size", 32, *same[-2:], "--resume") == 1
         )
         assert "begun with batch_size 128, which --resume cannot change to 32" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            (("gan-fashion", *SMALL[1:]), "its family is 'VAE', not 'GAN'"),
+            ((*SMALL, "--seed", 1), "its seed is 0, not 1"),
+            ((*SMALL, "--latent-dim", 3), "its latent_dim is 2, not 3"),
+            ((*SMALL, "--learning-rate", 0.5), "its optimizer is {'kind': 'Adam', 'learning_rate': 0.001"),
+        ],
+    )
+    def test_a_checkpoint_of_another_model_is_refused(self, asked, message, trained, tmp_path, capsys):
+        shutil.copy(trained / run.CHECKPOINT, tmp_path)
+        before = tree(tmp_path)
+        assert call("train", *asked, "--epochs", 3, "--out", tmp_path, "--resume") == 1
+        error = capsys.readouterr().err
+        assert f"error: {tmp_path / run.CHECKPOINT} holds another model than the run is of: {message}" in error
+        assert error.count("\n") == 1
+        assert tree(tmp_path) == before
+
+    @pytest.mark.parametrize("mode", ["--resume", "--overwrite"])
+    def test_two_at_once_in_a_folder_are_one_too_many(self, mode, trained, capsys):
+        with _lock.locked(trained, timeout=0.0):
+            before = tree(trained)
+            assert call("train", *SMALL, "--epochs", 3, mode, "--out", trained) == 1
+            assert tree(trained) == before
+        message = f"{trained} is in use: another process holds {trained / _lock.FILE}"
+        assert capsys.readouterr().err == f"genmodels: error: {message}\n"
+
+    def test_the_folder_is_held_while_training_and_free_after_a_kill(self, tmp_path):
+        arguments = ("train", *SMALL, "--epochs", 12, "--out", tmp_path)
+        victim = process(*arguments)
+        wait_for(tmp_path / run.CHECKPOINT, victim)
+        assert call(*arguments[:-4], "--seed", 1, *arguments[-4:], "--overwrite") == 1
+        victim.kill()
+        victim.communicate()
+        assert settings.read(tmp_path).seed == 0
+        assert call(*arguments, "--resume", "--budget", "0.001s") == 0
+        assert not (tmp_path / _lock.FILE).exists()
 
     def test_damaged_settings_are_named(self, tmp_path, capsys):
         (tmp_path / settings.FILE).write_text('{"model": "vae-keras"}')
