@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import _lock, checkpoint, datasets, pictures, settings, zoo
 from . import _validate as check
+from ._aside import Aside
 from ._files import replacing
 from .callbacks import Callback, Checkpoint, Samples, Scores, TimeLimit
 from .metrics import extractors
@@ -82,7 +84,7 @@ class Run:
         options: Options | None = None,
     ) -> None:
         self.folder, self.settings, self.options = folder, asked, options or Options()
-        self.data_root, self._afresh = data_root, afresh
+        self.data_root, self.afresh = data_root, afresh
 
     @classmethod
     def open(
@@ -109,7 +111,7 @@ class Run:
 
     def finished(self) -> bool:
         """Whether every epoch is trained and every result written."""
-        if self._afresh or not all((self.folder / name).exists() for name in (MODEL, HISTORY, SAMPLES, REPORT)):
+        if self.afresh or not all((self.folder / name).exists() for name in (MODEL, HISTORY, SAMPLES, REPORT)):
             return False
         return self._complete(checkpoint.load(self.folder / MODEL))
 
@@ -124,24 +126,16 @@ class Run:
         for a state of another model than the settings ask for, TimeoutError where another process trains in the folder.
         """
         deadline = None if budget is None else time.monotonic() + budget
-        with _lock.locked(self.folder, timeout=0.0):
-            return self._train(deadline, verbose, callbacks)
-
-    def _train(self, deadline: float | None, verbose: str, callbacks: Sequence[Callback]) -> Outcome:
-        train, test = self.data()
-        model = self._model(train[0])
-        self._prepare_folder()
-        try:
-            self._fit(model, train, test, [*self._callbacks(model), *callbacks], deadline, verbose)
-        except FloatingPointError as error:
-            newest = self.folder / CHECKPOINT
-            if not newest.exists():
-                raise
-            raise FloatingPointError(f"{error}; {newest} holds the last state saved before it") from error
-        if self._complete(model) or (deadline is not None and time.monotonic() >= deadline):
-            scores, missing = self._write_results(model, test)
-            return Outcome(self._complete(model), False, len(model.history), scores, missing)
-        return Outcome(False, True, len(model.history), {}, [])
+        with _lock.locked(self.folder, timeout=0.0), _Beginning(self) as beginning:
+            train, test = self.data()
+            model = self._model(train[0])
+            watchers = [beginning, *self._callbacks(model), *callbacks]
+            with self._naming_the_newest():
+                self._fit(model, train, test, watchers, deadline, verbose)
+            if self._complete(model) or (deadline is not None and time.monotonic() >= deadline):
+                scores, missing = self._write_results(model, test)
+                return Outcome(self._complete(model), False, len(model.history), scores, missing)
+            return Outcome(False, True, len(model.history), {}, [])
 
     def data(self) -> tuple[Split, Split]:
         """The images to train on (the first `limit`) and the test images, in the model's size and the latter black and
@@ -155,7 +149,7 @@ class Run:
     def _model(self, x: Images) -> Model:
         """The newest state on disk, if it is of the model that was asked for, or that model fresh."""
         path = self.folder / CHECKPOINT
-        if self._afresh or not path.exists():
+        if self.afresh or not path.exists():
             return self._fresh(x)
         asked = _described(self._fresh(x))  # of which the weights are given back before the state is read
         model = checkpoint.load(path)
@@ -183,25 +177,6 @@ class Run:
             for argument, optimizer in zoo.optimizers(self.settings.model).items()
             if changed
         }
-
-    def _prepare_folder(self) -> None:
-        """Clears away what is to be replaced and notes the settings."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._afresh:
-            self._clear()
-        self._afresh = False
-        settings.write(self.folder, self.settings, self.options)
-
-    def _clear(self) -> None:
-        """Removes an earlier run's files, and the folders that are empty then."""
-        for name in FILES:
-            (self.folder / name).unlink(missing_ok=True)
-        for name, written in FOLDERS.items():
-            for path in (self.folder / name).glob("*"):
-                if written.fullmatch(path.name):
-                    path.unlink()
-            with suppress(OSError):  # none there, or something of the user's in it
-                (self.folder / name).rmdir()
 
     def _complete(self, model: Model) -> bool:
         return not model.interrupted and len(model.history) >= self.settings.epochs
@@ -233,6 +208,17 @@ class Run:
         if missing > 0:
             model.fit(x, y, epochs=missing, callbacks=[*callbacks, *_limit(deadline)], **options)
 
+    @contextmanager
+    def _naming_the_newest(self) -> Iterator[None]:
+        """Where the training met NaN or infinity, the error says which file is from before."""
+        try:
+            yield
+        except FloatingPointError as error:
+            newest = self.folder / CHECKPOINT
+            if not newest.exists():
+                raise
+            raise FloatingPointError(f"{error}; {newest} holds the last state saved before it") from error
+
     def scoring(self) -> dict[str, Any]:
         """What the run's models are scored against: see `genmodels.run.scoring`."""
         (train, _), (test, _) = datasets.load(self.settings.data, root=self.data_root)
@@ -256,7 +242,6 @@ class Run:
     def _keeper(self, model: Model) -> Callback:
         """Keeps the last states by epoch, and the best one's where a column of the history tells which that is."""
         folder, options = self.folder / KEPT, self.options
-        folder.mkdir(exist_ok=True)
         # A GAN's losses do not tell how good it is.
         monitor = "fd" if options.scores_every else "val_loss" if hasattr(model, "encode") else None
         return Checkpoint(
@@ -296,6 +281,53 @@ class Run:
             "summary": model.summary(),
             "warnings": lines(self.folder / WARNINGS),
         }
+
+
+class _Beginning(Callback):
+    """Makes room for a run when its training begins, notes what was asked for, and keeps both after the first step.
+
+    As a context it leaves the folder as it was where an error comes before that.
+    """
+
+    def __init__(self, work: Run) -> None:
+        self._work, self._begun = work, False
+        aside = Aside(work.folder, FILES, FOLDERS)
+        self._aside = aside if work.afresh or not aside.files() else None  # of a run that goes on all stays in place
+
+    def __enter__(self) -> _Beginning:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self._aside is not None:
+            self._aside.back()
+
+    def on_train_begin(self, model: Model) -> None:
+        if self._begun:  # a run that goes on may be two fits
+            return
+        if self._aside is not None:
+            self._aside.put()
+            self._note()
+        if self._work.options.keep:
+            (self._work.folder / KEPT).mkdir(exist_ok=True)
+
+    def on_step_end(self, model: Model, step: int, losses: Mapping[str, float]) -> None:
+        self._settle()
+
+    def on_train_end(self, model: Model) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._begun:
+            return
+        self._begun, self._work.afresh = True, False
+        if self._aside is not None:
+            self._aside.drop()
+        self._note()
+
+    def _note(self) -> None:
+        settings.write(self._work.folder, self._work.settings, self._work.options)
 
 
 class _HistoryFile(Callback):

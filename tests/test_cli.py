@@ -213,6 +213,41 @@ class TestFolder:
         assert error.count("\n") == 1
         assert not (tmp_path / "run").exists()
 
+    @pytest.mark.parametrize("mode", ["--overwrite", "--resume"])
+    @pytest.mark.parametrize("fails", ["--keep", "train_step"])
+    def test_failing_before_the_first_step_is_done_leaves_the_folder_as_it_was(
+        self, fails, mode, trained, tmp_path, monkeypatch, capsys
+    ):
+        def out_of_memory(*arguments):
+            raise MemoryError("cannot allocate 2063999998080 bytes")
+
+        shutil.copytree(trained, tmp_path / "old")
+        (tmp_path / "old" / run.KEPT).mkdir()
+        (tmp_path / "old" / run.KEPT / "best.safetensors").write_bytes(b"a year of training")
+        before = tree(tmp_path)
+        if fails == "train_step":
+            monkeypatch.setattr(gm.VAE, fails, out_of_memory)
+        keep = 99999999999999 if fails == "--keep" else 1
+        for folder in ("old", "new"):
+            arguments = ("train", *SMALL, "--epochs", 3, "--keep", keep, "--out", tmp_path / folder, mode)
+            assert call(*arguments) == 1
+            assert "keep is 99999999999999" in (error := capsys.readouterr().err) or "cannot allocate" in error
+        assert tree(tmp_path) == before
+
+    def test_failing_after_the_first_step_it_has_replaced_the_run(self, trained, tmp_path, monkeypatch):
+        shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+        train_step = gm.VAE.train_step
+
+        def fail(self, *batch):
+            if len(self.history.steps) == 1:
+                raise MemoryError
+            return train_step(self, *batch)
+
+        monkeypatch.setattr(gm.VAE, "train_step", fail)
+        assert call("train", *SMALL, "--seed", 1, "--out", tmp_path, "--overwrite") == 1
+        assert {path.name for path in tmp_path.iterdir()} == {settings.FILE, run.ON_THE_WAY}
+        assert settings.read(tmp_path).seed == 1
+
 
 class TestResume:
     def test_a_finished_run_is_left_as_it_is(self, trained, capsys):
