@@ -1,10 +1,7 @@
 """The command line, from beginning to end: train, kill, resume, sample, evaluate, info."""
 
-import io
-import os
 import shutil
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -489,23 +486,3 @@ class TestUsage:
             call("--version")
         assert ended.value.code == 0
         assert capsys.readouterr().out == f"genmodels {gm.__version__}\n"
-
-    def test_a_closed_output_is_no_failure(self):
-        command = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "genmodels", "info"]
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-
-    def test_what_the_output_cannot_encode_is_escaped(self, trained, tmp_path, monkeypatch):
-        printed = io.BytesIO()
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "ascii"))
-        assert call("sample", trained, "--out", tmp_path / "wéird.png") == 0
-        assert printed.getvalue().endswith(rb"w\xe9ird.png" + b"\n")
-
-    def test_a_reader_who_leaves_is_no_failure_to_speak_of(self):
-        reader, writer = os.pipe()
-        os.close(reader)
-        command = [sys.executable, "-m", "genmodels", "info"]
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
-        os.close(writer)
-        assert done.returncode == 1
-        assert done.stderr == ""
