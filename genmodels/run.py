@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -137,10 +138,15 @@ class Run:
                 return Outcome(self._complete(model), False, len(model.history), scores, missing)
             return Outcome(False, True, len(model.history), {}, [])
 
+    @cached_property
+    def _loaded(self) -> tuple[Split, Split]:
+        """The data set as it is: to train on and to be scored against."""
+        return datasets.load(self.settings.data, root=self.data_root)
+
     def data(self) -> tuple[Split, Split]:
         """The images to train on (the first `limit`) and the test images, in the model's size and the latter black and
         white where the former will be, with their labels."""
-        train, test = datasets.load(self.settings.data, root=self.data_root)
+        train, test = self._loaded
         x, y = train if self.settings.split == "train" else datasets.join(train, test)
         side, limit = self.settings.image_size, self.settings.limit
         held_out = datasets.binarize(resized(test[0], side), self.settings.binarize, self.settings.seed)
@@ -221,7 +227,7 @@ class Run:
 
     def scoring(self) -> dict[str, Any]:
         """What the run's models are scored against: see `genmodels.run.scoring`."""
-        (train, _), (test, _) = datasets.load(self.settings.data, root=self.data_root)
+        (train, _), (test, _) = self._loaded
         return scoring(self.settings.data, train, test, self.settings.image_size)
 
     def _callbacks(self, model: Model) -> list[Callback]:
@@ -322,9 +328,10 @@ class _Beginning(Callback):
         if self._begun:
             return
         self._begun, self._work.afresh = True, False
-        if self._aside is not None:
+        if self._aside is not None:  # whose settings were noted when the training began
             self._aside.drop()
-        self._note()
+        else:
+            self._note()
 
     def _note(self) -> None:
         settings.write(self._work.folder, self._work.settings, self._work.options)
