@@ -118,13 +118,13 @@ GM_INLINE int64_t left_of(int64_t columns, int64_t c) {
 }
 
 /* The lines that a block's end reads and writes are asked for as in tiles_body.h. */
-GM_INLINE void ask_for_end(int64_t rows, int64_t columns, const bool pairs, const float *gate, const float *out,
+GM_INLINE void ask_for_end(int64_t rows, int64_t columns, const gm_tile_end *end, const float *gate, const float *out,
                            int64_t out_stride) {
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c += BLOCK) {
-            int64_t at = gm_words(m * out_stride + c, pairs);
+            int64_t at = gm_words(m * out_stride + c, end->pairs);
             if (gate) __builtin_prefetch(gate + at);
-            __builtin_prefetch(out + at, 1);
+            if (!end->streams) __builtin_prefetch(out + at, 1);
         }
 }
 
@@ -145,7 +145,10 @@ GM_INLINE void end_rows(int64_t rows, int64_t columns, const float *sums, const 
                 vf y = v_load_n(gate + m * out_stride + c, n);
                 value = v_leaky_backward(v_set1(end->gate_slope), y, value);
             }
-            v_store_n(out + m * out_stride + c, value, n);
+            if (end->streams)
+                v_stream(out + m * out_stride + c, value);
+            else
+                v_store_n(out + m * out_stride + c, value, n);
         }
 }
 
@@ -163,7 +166,7 @@ GM_INLINE void amx_rows(SIZES, const gm_rows *rows, int64_t columns, int64_t run
     unit_begin(in[0], in[1]);
     clear_sums();
     for (int block = 0; block < down; block++)
-        ask_for_end(in[block], width, end->pairs, gate ? gate + block * behind : NULL, out + block * behind, stride);
+        ask_for_end(in[block], width, end, gate ? gate + block * behind : NULL, out + block * behind, stride);
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *left = a + run->a, *right = panel + run->b * width;
         int64_t whole = run->length / BLOCK * BLOCK, rest = run->length - whole;
@@ -248,7 +251,10 @@ static void amx_outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep,
 #undef EACH_SIZE
 #undef SIZES
 
-static void amx_tiles_end(void) { unit_end(); }
+static void amx_tiles_end(void) {
+    unit_end();
+    v_streamed();
+}
 
 /* Over a table that multiplies pairs already. */
 static void amx_overlay(gm_kernels *table) {

@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "kernels/arrays.h"
 #include "kernels/bfloat.h"
+#include "kernels/streams.h"
 #include "kernels/table.h"
 
 enum { PIECE = 16384, FEWEST_ROWS = 16, MOST_PIECES = 64, NARROW = 64 };
@@ -118,6 +119,7 @@ typedef struct map_call {
     const float *dy, *x;
     gm_channel_terms terms;
     gm_activation act;
+    bool streams;
     float *out;
 } map_call;
 
@@ -128,13 +130,16 @@ static void affine_piece(void *context, int64_t index) {
     gm_in_pairs in_pairs = call->channels->in_pairs;
     float *y = call->out + gm_words(at, in_pairs.y);
     kernels->channel_affine(length, call->channels->width, in_pairs, call->x + gm_words(at, in_pairs.x),
-                            call->terms.center, call->terms.a, call->terms.b, gm_slope_of(call->act), y);
+                            call->terms.center, call->terms.a, call->terms.b, gm_slope_of(call->act), call->streams, y);
     if (gm_is_curved(call->act)) kernels->activate(call->act, length, y, y);
 }
 
 void gm_channel_affine(const gm_channels *channels, const float *x, const float *center, const float *scale,
                        const float *shift, gm_activation act, float *y) {
-    map_call call = {channels, NULL, x, {center, scale, shift, NULL}, act, y};
+    bool pairs = channels->in_pairs.y;
+    bool streams =
+        !gm_is_curved(act) && y != x && gm_streams(y, gm_words(channels->n, pairs), gm_words(channels->width, pairs));
+    map_call call = {channels, NULL, x, {center, scale, shift, NULL}, act, streams, y};
     gm_parallel_for(channels->pieces, affine_piece, &call);
 }
 
@@ -153,6 +158,6 @@ static void blend_piece(void *context, int64_t index) {
 
 void gm_channel_blend(const gm_channels *channels, const float *dy, const float *x, const gm_channel_terms *terms,
                       gm_activation gate, float *dx) {
-    map_call call = {channels, dy, x, *terms, gate, dx};
+    map_call call = {channels, dy, x, *terms, gate, false, dx};
     gm_parallel_for(channels->pieces, blend_piece, &call);
 }

@@ -8,8 +8,12 @@
 GM_INLINE vf v_take_value(const bool pairs, const float *x, int64_t i, int64_t left) {
     return pairs ? v_load_bf16(gm_value_of(x, i), left < VL ? left : VL) : v_take(x + i, left);
 }
-GM_INLINE void v_put_value(const bool pairs, float *x, int64_t i, vf v, int64_t left) {
-    if (pairs)
+GM_INLINE void v_put_value(const bool pairs, bool streams, float *x, int64_t i, vf v, int64_t left) {
+    if (streams && pairs)
+        v_stream_bf16(gm_value_to(x, i), v);
+    else if (streams)
+        v_stream(x + i, v);
+    else if (pairs)
         v_store_bf16(gm_value_to(x, i), v, left < VL ? left : VL);
     else
         v_put(x + i, v, left);
@@ -142,36 +146,40 @@ static void channel_products(int64_t n, int64_t W, gm_in_pairs in_pairs, const f
 }
 
 GM_INLINE void affine_step(const bool x_pairs, const bool y_pairs, int64_t i, int64_t left, const float *x,
-                           const float *center, const float *scale, const float *shift, float slope, float *y) {
+                           const float *center, const float *scale, const float *shift, float slope, bool streams,
+                           float *y) {
     vf d = v_sub(v_take_value(x_pairs, x, i, left), v_take(center, left));
     vf value = v_fma(d, v_take(scale, left), v_take(shift, left));
-    v_put_value(y_pairs, y, i, v_leaky(v_set1(slope), value), left);
+    v_put_value(y_pairs, streams, y, i, v_leaky(v_set1(slope), value), left);
 }
 
 GM_INLINE void affine_template(const bool x_pairs, const bool y_pairs, int64_t n, int64_t W, const float *x,
-                               const float *center, const float *scale, const float *shift, float slope, float *y) {
+                               const float *center, const float *scale, const float *shift, float slope, bool streams,
+                               float *y) {
     for (int64_t row = 0; row < n; row += W) {
         int64_t width = n - row < W ? n - row : W, w = 0;
         for (; w + VL <= width; w += VL)
-            affine_step(x_pairs, y_pairs, row + w, VL, x, center + w, scale + w, shift + w, slope, y);
-        if (w < width) affine_step(x_pairs, y_pairs, row + w, width - w, x, center + w, scale + w, shift + w, slope, y);
+            affine_step(x_pairs, y_pairs, row + w, VL, x, center + w, scale + w, shift + w, slope, streams, y);
+        if (w < width)
+            affine_step(x_pairs, y_pairs, row + w, width - w, x, center + w, scale + w, shift + w, slope, streams, y);
     }
 }
 
 static void channel_affine(int64_t n, int64_t W, gm_in_pairs in_pairs, const float *x, const float *center,
-                           const float *scale, const float *shift, float slope, float *y){
-#define AFFINE(x_pairs, y_pairs) affine_template(x_pairs, y_pairs, n, W, x, center, scale, shift, slope, y)
+                           const float *scale, const float *shift, float slope, bool streams, float *y) {
+#define AFFINE(x_pairs, y_pairs) affine_template(x_pairs, y_pairs, n, W, x, center, scale, shift, slope, streams, y)
     EACH_STORAGE(AFFINE)
 #undef AFFINE
+    if (streams) v_streamed();
 }
 
 GM_INLINE
-    void blend_step(const bool x_pairs, const bool y_pairs, int64_t i, int64_t left, const float *dy, const float *x,
-                    const float *center, const float *a, const float *b, const float *c, float slope, float *dx) {
+void blend_step(const bool x_pairs, const bool y_pairs, int64_t i, int64_t left, const float *dy, const float *x,
+                const float *center, const float *a, const float *b, const float *c, float slope, float *dx) {
     vf value = v_take_value(x_pairs, x, i, left), signal = v_take_value(y_pairs, dy, i, left);
     vf d = v_sub(value, v_take(center, left));
     vf sum = v_fma(signal, v_take(a, left), v_fma(d, v_take(b, left), v_take(c, left)));
-    v_put_value(x_pairs, dx, i, v_leaky_backward(v_set1(slope), value, sum), left);
+    v_put_value(x_pairs, false, dx, i, v_leaky_backward(v_set1(slope), value, sum), left);
 }
 
 GM_INLINE void blend_template(const bool x_pairs, const bool y_pairs, int64_t n, int64_t W, const float *dy,

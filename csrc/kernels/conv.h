@@ -44,6 +44,7 @@ typedef struct gm_epilogue {
     gm_activation act; /* applied after the bias */
     const float *gate; /* same shape as the output, or NULL: the OUTPUT y of an activation, by whose derivative the */
     gm_activation gate_act; /* ... value is multiplied: the backward pass of the layer before, for free */
+    bool streams;           /* gm_streams() of the output, for products that can */
 } gm_epilogue;
 
 /* Uses what is nowhere written: `values` (columns) of row `row` of a matrix, from `column` on. Called from any thread, once for

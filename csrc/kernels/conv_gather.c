@@ -57,6 +57,7 @@ typedef struct gather {
     float slope;        /* the activation as the tile applies it; 1: not at all */
     bool gates_in_tile; /* so the gate too */
     gm_epilogue rest;   /* what the tile leaves */
+    bool streams;       /* the tile leaves nothing, which would have to read again what it wrote */
 } gather;
 
 /* The axis of phase `index`: rows or columns. */
@@ -187,8 +188,11 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
     const float *packed = ph->packed + panel.first * ph->depth;
     gm_low_parts low = {0};
     if (op->parts > 1) low = (gm_low_parts){op->x_plane, ph->depth / op->parts * panel.width};
-    gm_tile_end end = {
-        .bias = at_bias, .slope = op->slope, .gate_slope = op->epilogue.gate_act.slope, .pairs = op->y_pairs};
+    gm_tile_end end = {.bias = at_bias,
+                       .slope = op->slope,
+                       .gate_slope = op->epilogue.gate_act.slope,
+                       .streams = op->streams,
+                       .pairs = op->y_pairs};
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = rows->count * t / tiles; /* even tiles: no thin last one */
         gm_rows in = *rows;
@@ -376,6 +380,7 @@ void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const floa
     op.rest = *e;
     if (!gm_is_curved(e->act)) op.rest.act.kind = GM_LINEAR;
     if (op.gates_in_tile) op.rest.gate = NULL;
+    op.streams = e->streams && !op.dot && op.rest.act.kind == GM_LINEAR && !op.rest.gate;
     plan_gather(&op);
     gm_parallel_for(op.groups * op.row_phases * op.bands * op.panel_parts, gather_task, &op);
 }

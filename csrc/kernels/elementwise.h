@@ -61,9 +61,10 @@ enum { GM_DROPOUT_GROUP = 256 };
       (int64_t n, int64_t W, gm_in_pairs in_pairs, const float *dy, const float *x, const float *center, double *sum,    \
        double *products))                                                                                                \
     /* y = leaky((x - center) * scale + shift) with this slope below zero; center, scale, shift (W). */                  \
+    /* `streams`: past the caches (streams.h); n and W are whole vectors. */                                             \
     X(void, channel_affine,                                                                                              \
       (int64_t n, int64_t W, gm_in_pairs in_pairs, const float *x, const float *center, const float *scale,              \
-       const float *shift, float slope, float *y))                                                                       \
+       const float *shift, float slope, bool streams, float *y))                                                         \
     /* dx = (a * dy + b * (x - center) + c) * (x > 0 ? 1 : slope); center, a, b, c (W); dx may be dy. */                 \
     X(void, channel_blend,                                                                                               \
       (int64_t n, int64_t W, gm_in_pairs in_pairs, const float *dy, const float *x, const float *center,                 \

@@ -63,6 +63,7 @@ GM_INLINE void unit_end(void) {
 }
 
 #define v_store_bf16 v_store_bf16_by_instruction
+#define v_stream_bf16 v_stream_bf16_by_instruction
 
 #include "kernels/amx_body.h"
 

@@ -22,6 +22,7 @@
 GM_INLINE vf v_fma_pairs(vf a, vf b, vf c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
 #define v_fma v_fma_pairs
 #define v_store_bf16 v_store_bf16_by_instruction
+#define v_stream_bf16 v_stream_bf16_by_instruction
 
 enum { TILE_ROWS = 12, TILE_VECTORS = 4 }; /* as in isa_avx512.c */
 

@@ -5,6 +5,9 @@
  *   vf, VL                     a vector of VL floats
  *   v_zero() v_set1(s)
  *   v_load(p) v_store(p, v)    unaligned
+ *   v_stream(p, v)             v_store past the caches, where an instruction does that; p aligned to a vector
+ *   v_stream_bf16(p, v)        the same of a whole vector rounded, as v_store_bf16 does it
+ *   v_streamed()               after them: before other threads read it
  *   v_load_n(p, n)             the first n (0..VL) floats, zeros behind; reads nothing past them
  *   v_store_n(p, v, n)         writes nothing past them
  *   v_add v_sub v_mul v_div v_min v_max v_sqrt v_abs

@@ -11,6 +11,8 @@ GM_INLINE vf v_zero(void) { return _mm256_setzero_ps(); }
 GM_INLINE vf v_set1(float s) { return _mm256_set1_ps(s); }
 GM_INLINE vf v_load(const float *p) { return _mm256_loadu_ps(p); }
 GM_INLINE void v_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
+GM_INLINE void v_stream(float *p, vf v) { _mm256_stream_ps(p, v); }
+GM_INLINE void v_streamed(void) { _mm_sfence(); }
 GM_INLINE vf v_load_n(const float *p, int64_t n) { return _mm256_maskload_ps(p, v_mask(n)); }
 GM_INLINE void v_store_n(float *p, vf v, int64_t n) { _mm256_maskstore_ps(p, v_mask(n), v); }
 GM_INLINE vf v_add(vf a, vf b) { return _mm256_add_ps(a, b); }

@@ -9,6 +9,8 @@ GM_INLINE vf v_zero(void) { return _mm512_setzero_ps(); }
 GM_INLINE vf v_set1(float s) { return _mm512_set1_ps(s); }
 GM_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
 GM_INLINE void v_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+GM_INLINE void v_stream(float *p, vf v) { _mm512_stream_ps(p, v); }
+GM_INLINE void v_streamed(void) { _mm_sfence(); }
 GM_INLINE vf v_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v_mask(n), p); }
 GM_INLINE void v_store_n(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, v_mask(n), v); }
 GM_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
@@ -35,10 +37,12 @@ GM_INLINE vf v_load_bf16(const void *p, int64_t n) {
 GM_INLINE void v_store_halves(void *p, __m256i halves, int64_t n) {
     _mm256_mask_storeu_epi16(p, n >= VL ? 0xFFFF : v_mask(n), halves);
 }
-GM_INLINE void v_store_bf16(void *p, vf v, int64_t n) {
+GM_INLINE __m256i v_rounded_halves(vf v) {
     __m512i bits = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
     __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     __m512i rounded = _mm512_mask_or_epi32(nearest, nan, bits, _mm512_set1_epi32(0x400000));
-    v_store_halves(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)), n);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
+GM_INLINE void v_store_bf16(void *p, vf v, int64_t n) { v_store_halves(p, v_rounded_halves(v), n); }
+GM_INLINE void v_stream_bf16(void *p, vf v) { _mm256_stream_si256(p, v_rounded_halves(v)); }

@@ -30,3 +30,5 @@ GM_INLINE void v_store_bf16(void *p, vf v, int64_t n) {
     else
         copy_halves(p, &halves, n);
 }
+
+GM_INLINE void v_stream_bf16(void *p, vf v) { v_store_bf16(p, v, VL); }

@@ -10,6 +10,8 @@ GM_INLINE vf v_zero(void) { return vdupq_n_f32(0.0f); }
 GM_INLINE vf v_set1(float s) { return vdupq_n_f32(s); }
 GM_INLINE vf v_load(const float *p) { return vld1q_f32(p); }
 GM_INLINE void v_store(float *p, vf v) { vst1q_f32(p, v); }
+GM_INLINE void v_stream(float *p, vf v) { v_store(p, v); }
+GM_INLINE void v_streamed(void) {}
 GM_INLINE vf v_load_n(const float *p, int64_t n) {
     if (n >= VL) return v_load(p);
     vf v = n >= 2 ? vcombine_f32(vld1_f32(p), vdup_n_f32(0.0f)) : v_zero();

@@ -16,6 +16,8 @@ GM_INLINE vf v_load(const float *p) {
     return v;
 }
 GM_INLINE void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+GM_INLINE void v_stream(float *p, vf v) { v_store(p, v); }
+GM_INLINE void v_streamed(void) {}
 GM_INLINE vf v_load_n(const float *p, int64_t n) {
     if (n >= VL) return v_load(p);
     return (vf){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};

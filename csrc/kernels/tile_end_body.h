@@ -19,7 +19,10 @@ static __attribute__((noinline)) void end_in_pairs(int64_t rows, int64_t columns
             if (bias) value = v_add(value, v_load_n(bias + c, n));
             value = v_leaky(slope, value);
             if (gate) value = v_leaky_backward(closed, v_load_bf16(gm_value_of(gate, at), n), value);
-            v_store_bf16(gm_value_to(out, at), value, n);
+            if (end->streams)
+                v_stream_bf16(gm_value_to(out, at), value);
+            else
+                v_store_bf16(gm_value_to(out, at), value, n);
         }
 }
 

@@ -81,7 +81,8 @@ typedef struct gm_tile_end {
     float slope;
     const float *gate; /* laid out as `out` is */
     float gate_slope;
-    bool pairs; /* `out` and the gate are arrays in pairs: out_stride and out_set are in values */
+    bool streams; /* `out`, in rows of whole vectors, goes past the caches (streams.h) */
+    bool pairs;   /* `out` and the gate are arrays in pairs: out_stride and out_set are in values */
 } gm_tile_end;
 
 #define GM_TILE_KERNELS(X)                                                                                               \
@@ -98,7 +99,7 @@ typedef struct gm_tile_end {
     X(void, outer_tile,                                                                                                  \
       (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                 \
        int64_t out_stride))                                                                                              \
-    /* After the last tile of a task: a unit that tiles have set up is given up. */                                      \
+    /* After the last tile of a task: what was streamed is there for all, and a unit that tiles have set up given up. */ \
     X(void, tiles_end, (void))
 
 #endif

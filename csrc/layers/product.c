@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "kernels/arrays.h"
+#include "kernels/bfloat.h"
 #include "kernels/spectral.h"
+#include "kernels/streams.h"
 #include "layers/ops.h"
 
 enum { KERNEL, BIAS };
@@ -123,16 +125,19 @@ static void end_gradient(gm_layer *layer, const gm_pass *pass) {
 /* A product with the kernel: of what goes in, or `back` of what comes out; a transposed layer has these on the other sides of
  * its convolution. */
 static void multiply(const gm_layer *layer, const gm_pass *pass, bool back, const float *kernel, const float *from,
-                     float *to, const gm_epilogue *epilogue) {
+                     float *to, gm_epilogue epilogue) {
     gm_conv g = geometry_of(layer);
-    bool adjoint = back != is_transposed(layer);
-    (adjoint ? gm_conv_backward_data : gm_conv_forward)(&g, pass->N, from, kernel, to, epilogue, pass->workspace);
+    const gm_shape *shape = back ? &layer->in : &layer->out;
+    bool adjoint = back != is_transposed(layer), pairs = back ? layer->x_pairs : layer->y_pairs;
+    int64_t words = pass->N * gm_words(back ? layer->in_size : layer->out_size, pairs);
+    epilogue.streams = gm_streams(to, words, gm_words(shape->dim[shape->rank - 1], pairs));
+    (adjoint ? gm_conv_backward_data : gm_conv_forward)(&g, pass->N, from, kernel, to, &epilogue, pass->workspace);
 }
 
 void gm_product_forward(gm_layer *layer, const gm_pass *pass) {
     const float *bias = layer->config.use_bias ? layer->parameter[BIAS].value : NULL;
     gm_epilogue epilogue = {.bias = bias, .act = pass->act};
-    multiply(layer, pass, false, new_kernel(layer, pass), pass->x, pass->y, &epilogue);
+    multiply(layer, pass, false, new_kernel(layer, pass), pass->x, pass->y, epilogue);
 }
 
 static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
@@ -158,12 +163,12 @@ void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = {.gate = pass->gate, .gate_act = pass->gate_act};
-    multiply(layer, pass, true, kernel_in_use(layer, pass), pass->dy, pass->dx, &epilogue);
+    multiply(layer, pass, true, kernel_in_use(layer, pass), pass->dy, pass->dx, epilogue);
 }
 
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass) {
     backward_kernel(layer, pass);
-    multiply(layer, pass, false, kernel_in_use(layer, pass), pass->x, pass->y, NULL);
+    multiply(layer, pass, false, kernel_in_use(layer, pass), pass->x, pass->y, (gm_epilogue){0});
 }
 
 /* ---- Windows ---- */

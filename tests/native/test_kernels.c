@@ -201,7 +201,7 @@ TRY_ROWS(channel_moments, k->channel_moments(n, W, false, x0, s0, s1),
          (clear(i, a), s0[w] += (double)x0[i], s1[w] += (double)x0[i] * (double)x0[i]))
 TRY_ROWS(channel_products, k->channel_products(n, W, FLOATS, x0, x1, w0, s0, s1),
          (clear(i, a), s0[w] += (double)x0[i], s1[w] += (double)x0[i] * ((double)x1[i] - (double)w0[w])))
-TRY_ROWS(channel_affine, k->channel_affine(n, W, FLOATS, x0, w0, w1, w2, 0.2f, x1),
+TRY_ROWS(channel_affine, k->channel_affine(n, W, FLOATS, x0, w0, w1, w2, 0.2f, false, x1),
          x1[i] = (float)leaky(0.2, ((double)x0[i] - (double)w0[w]) * (double)w1[w] + (double)w2[w]))
 TRY_ROWS(channel_blend, k->channel_blend(n, W, FLOATS, x0, x1, w0, w1, w2, w3, 0.2f, x2),
          x2[i] = (float)((x1[i] > 0 ? 1 : 0.2) * ((double)w1[w] * (double)x0[i] +
