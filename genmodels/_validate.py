@@ -22,7 +22,10 @@ MAX_SEED = 2**64 - 1
 
 def shown(value: Any) -> str:
     """A value as messages show it: on one line, and not all of an array or a long text."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no int of more than 4,300 digits
+        return "a value too long to write"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -35,10 +38,10 @@ def integer(value: Any, name: str, low: int, high: int = MAX_SIZE) -> int:
     except TypeError:
         raise TypeError(f"{name} must be an int, not {shown(value)} ({type(value).__name__})") from None
     if number < low:
-        raise ValueError(f"{name} is {number}, must be at least {low}")
+        raise ValueError(f"{name} is {shown(number)}, must be at least {low}")
     if number > high:
         kind = OverflowError if high == MAX_SIZE else ValueError
-        raise kind(f"{name} is {number}, must be at most {high}")
+        raise kind(f"{name} is {shown(number)}, must be at most {high}")
     return number
 
 
@@ -50,6 +53,8 @@ def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf
         result = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {shown(value)} ({type(value).__name__})") from None
+    except OverflowError:
+        raise ValueError(f"{name} is {shown(value)}, beyond what a float holds") from None
     if not math.isfinite(result):
         raise ValueError(f"{name} is {result}, must be finite")
     if not low <= result <= high or (open_high and result == high):
