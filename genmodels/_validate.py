@@ -121,10 +121,11 @@ def _check_batch(array: np.ndarray, sample: tuple[int, ...], name: str) -> None:
         raise ValueError(f"{name} is empty: at least 1 sample is needed")
 
 
-def _as_float32(array: np.ndarray) -> np.ndarray:
-    """C-contiguous float32; a float64 too large becomes infinite, which the checks of values then see."""
+def laid_out(array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """As the core reads arrays: C-contiguous, aligned, of this dtype in native byte order. A float too large for it
+    becomes infinite, which the checks of values then see."""
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return np.require(array, dtype, ["C", "A"])
 
 
 def floats(value: Any, sample: tuple[int, ...], name: str) -> np.ndarray:
@@ -133,7 +134,7 @@ def floats(value: Any, sample: tuple[int, ...], name: str) -> np.ndarray:
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}, must be float32 or float64")
     _check_batch(array, sample, name)
-    return _as_float32(array)
+    return laid_out(array, np.float32)
 
 
 def finite(array: np.ndarray, name: str) -> np.ndarray:
@@ -153,7 +154,7 @@ def pixels(value: Any, sample: tuple[int, ...], name: str = "x") -> np.ndarray:
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}, must be uint8, float32 or float64")
     _check_batch(array, sample, name)
-    return _as_float32(array)
+    return laid_out(array, np.float32)
 
 
 def labels(value: Any, n: int, classes: int) -> np.ndarray | None:
@@ -173,7 +174,7 @@ def labels(value: Any, n: int, classes: int) -> np.ndarray | None:
     if outside.any():
         first = int(np.argmax(outside))
         raise ValueError(f"labels[{first}] is {array[first]}, must be in 0..{classes - 1}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return laid_out(array, np.int64)
 
 
 Described = TypeVar("Described")

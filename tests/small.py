@@ -78,6 +78,12 @@ def images(n=TRAINING, seed=0):
     return x
 
 
+def unaligned(array):
+    """The same values at an odd address, as those of a file or a record may lie."""
+    array = np.ascontiguousarray(array)
+    return np.frombuffer(b"\0" + array.tobytes(), np.uint8)[1:].view(array.dtype).reshape(array.shape)
+
+
 def state(model):
     """Everything that training depends on or leaves, but the times, in a form that compares by bits."""
     tensors = {**model.weights, **model._optimizer_tensors()}

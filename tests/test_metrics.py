@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import small
 from scipy import linalg
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
@@ -221,6 +222,7 @@ def test_float32_and_layout_do_not_matter(score):
     expected = score(a.astype(np.float64), b.astype(np.float64))
     assert score(a, b) == expected
     assert score(np.asfortranarray(a), b[::1]) == expected
+    assert score(small.unaligned(a.astype(np.float64)), small.unaligned(b)) == expected
 
 
 def test_threads_give_the_same_bits(threads):

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+import small
 
 import genmodels as gm
 from genmodels import layers as L
@@ -89,6 +90,15 @@ def test_uint8_and_float_pixels_are_the_same():
     losses = [build().train_step(pixels, noise=noise) for pixels in (x, (x / 255).astype(np.float32), x / 255)]
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], rel=1e-6)
     assert losses[1] == losses[2]
+
+
+def test_arrays_may_lie_at_any_address():
+    vae = build(classes=4)
+    x, labels, codes = data() / np.float32(255), np.arange(12) % 4, np.ones((12, 3))
+    assert not any(small.unaligned(array).flags.aligned for array in (x, labels, codes))
+    assert vae.evaluate(small.unaligned(x), small.unaligned(labels)) == vae.evaluate(x, labels)
+    for z in (codes, codes.astype(np.float32)):
+        assert np.array_equal(vae.decode(small.unaligned(z), labels), vae.decode(z, labels))
 
 
 def test_evaluate_is_repeatable_and_changes_nothing():

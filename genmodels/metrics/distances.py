@@ -146,7 +146,7 @@ def rows(value: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}, features must be (N, D)")
     if len(array) < 2:
         raise ValueError(f"{name} has {len(array)} rows: at least 2 samples are needed")
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    array = check.laid_out(array, np.float64)
     check.finite(array, name)
     if np.abs(array).max() > LARGEST:
         raise ValueError(f"{name} holds {np.abs(array).max():g}: features must be at most {LARGEST:g} in magnitude")
