@@ -398,9 +398,21 @@ def test_refuses_what_is_no_vae(vae, x, ax):
         gm.plot.manifold(vae, ax=ax)
 
 
-def test_refuses_what_is_no_history(ax):
-    with pytest.raises(TypeError, match="h must be a History or a dict of losses, not list"):
-        gm.plot.history([1.0, 2.0], ax=ax)
+@pytest.mark.parametrize(
+    ("h", "error", "words"),
+    [
+        ([1.0, 2.0], TypeError, "h must be a History or a dict of losses, not list"),
+        ({1: [1.0, 2.0]}, TypeError, "names in a history must be strings, not 1"),
+        ({"loss": 3.0}, ValueError, r"loss has shape \(\), must be one number an epoch"),
+        ({"loss": [[1.0, 2.0]]}, ValueError, r"loss has shape \(1, 2\), must be one number an epoch"),
+        ({"loss": [1.0], "val_loss": [[1.0]]}, ValueError, r"val_loss has shape \(1, 1\)"),
+        ({"loss": ["low"]}, ValueError, "low"),
+    ],
+)
+def test_refuses_what_is_no_history(h, error, words, ax):
+    with pytest.raises(error, match=words):
+        gm.plot.history(h, ax=ax)
+    assert not ax.lines
 
 
 @pytest.mark.parametrize("bad", [None, 3, "images"])

@@ -49,28 +49,42 @@ def history(h: Any, ax: Axes | None = None, keys: Sequence[str] | None = None, b
     the axis is logarithmic.
 
     The numbers of a term are those of the line whose `get_gid()` is its key; a running mean's is "<key>:mean".
-    Raises ValueError when there is nothing to draw or a key is unknown.
+    Raises ValueError when there is nothing to draw, a key is unknown or a term is not one number an epoch (or step).
     """
     by = check.choice(by, "by", ("epoch", "step"))
     if not hasattr(h, "keys"):
         raise TypeError(f"h must be a History or a dict of losses, not {type(h).__name__}")
     table = getattr(h, "steps", h) if by == "step" else h
     names = list(table.keys())
+    foreign = [name for name in names if not isinstance(name, str)]
+    if foreign:
+        raise TypeError(f"names in a history must be strings, not {check.shown(foreign[0])}")
     if keys is None:
         keys = [name for name in names if name not in SCORES and not name.startswith((*_OTHER, "val_"))]
     unknown = [key for key in keys if key not in names]
     if unknown:
         raise ValueError(f"the history has no {unknown[0]!r}; it has {', '.join(names)}")
-    if not keys or not any(len(table[key]) for key in keys):
+    terms = (name for key in keys for name in (key, f"val_{key}"))
+    columns = {name: _numbers(table[name], name, by) for name in terms if name in names}
+    if not any(columns[key].size for key in keys):
         raise ValueError(f"the history holds no {by} yet: nothing to draw")
     ax = axes_for(ax, (7, 4.5))
     for number, key in enumerate(keys):
         number %= len(_COLOURS)
         for name, style in ((key, "-"), (f"val_{key}", "--")):
-            if name in names:
-                _curve(ax, name, np.asarray(table[name], float), number, style, by)
+            if name in columns:
+                _curve(ax, name, columns[name], number, style, by)
     _finish(ax, keys, by)
     return ax
+
+
+def _numbers(column: Any, name: str, by: str) -> np.ndarray:
+    """A term, (epochs,) or (steps,) float64."""
+    values = np.asarray(column, float)
+    if values.ndim != 1:
+        article = "an" if by == "epoch" else "a"
+        raise ValueError(f"{name} has shape {values.shape}, must be one number {article} {by}")
+    return values
 
 
 def label(name: str) -> str:
