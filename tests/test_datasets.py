@@ -114,6 +114,16 @@ def test_without_a_home_folder_the_variable_and_root_still_serve(tmp_path, mnist
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize("option", ["download", "verify"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_options_are_true_or_false(option, value, tmp_path):
+    before = tree(tmp_path)
+    for name in ("mnist", "strokes"):
+        with pytest.raises(TypeError, match=f"{option} must be True or False, not {value!r}"):
+            datasets.load(name, **{option: value})
+    assert tree(tmp_path) == before
+
+
 def test_an_explicit_root_is_searched_alone(tmp_path, mnist, monkeypatch):
     write(cache.user_folder() / "mnist", mnist)
     monkeypatch.setenv("GENMODELS_DATA", str(cache.user_folder()))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _validate as check
 from .._files import replacing
 from ..binarization import binarize
 from . import cache, idx, reading, search, strokes
@@ -47,12 +48,13 @@ def load(
         ``(x_train, y_train), (x_test, y_test)``: images ``(N, H, W, C)`` uint8 and labels ``(N,)`` uint8, fresh arrays.
 
     Raises:
-        TypeError: ``name`` is no string or ``root`` no path.
+        TypeError: ``name`` is no string, ``root`` no path, or ``download`` or ``verify`` neither True nor False.
         ValueError: an unknown name; a file that is damaged, foreign, or not the published one.
         OSError: files missing (FileNotFoundError), unreadable, or a download that every mirror failed (its message
             gives the reasons).
     """
     source = _source(name)
+    download, verify = check.flag(download, "download"), check.flag(verify, "verify")
     places = search.places(root)
     if source is STROKES:
         return _strokes(places, root is not None, download, verify)
