@@ -399,7 +399,9 @@ def _whole(least: int) -> Callable[[str], int]:
 
 
 def _labels(text: str) -> list[int]:
-    labels = [int(part) for part in text.split(",")]
+    labels = _numbers(text)
+    if not labels:
+        raise argparse.ArgumentTypeError("at least one class is needed")
     if max(map(abs, labels)) >= 2**63:
         raise argparse.ArgumentTypeError(f"no model has so many classes: {text}")
     return labels
@@ -410,7 +412,10 @@ def _names(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in _names(text)]
+    try:
+        return [int(part) for part in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be integers with commas between, not {text!r}") from None
 
 
 def _seconds(text: str) -> float:

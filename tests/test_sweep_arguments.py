@@ -62,6 +62,12 @@ def test_bad_commands(arguments, code, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_lists_of_numbers_are_asked_for_in_words(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*ARGUMENTS, "--sizes", "16,x", "--out", str(tmp_path / "out")])
+    assert "--sizes: must be integers with commas between, not '16,x'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [{"threads": 0}, {"checkpoint_every": 0}])
 def test_bad_options(options, tmp_path):
     with pytest.raises(ValueError, match="must be at least 1"):
