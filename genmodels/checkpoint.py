@@ -41,8 +41,19 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "recipe": model.recipe,
     }
     metadata = {"format": "genmodels", "format_version": FORMAT_VERSION, "family": model.family}
-    metadata |= {name: json.dumps(value, allow_nan=False) for name, value in values.items()}
+    metadata |= {name: _text(name, value) for name, value in values.items()}
     _safetensors.write(path, tensors, metadata)
+
+
+def _text(name: str, value: Any) -> str:
+    """The value as JSON; ValueError or TypeError, which name it, where it is none."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except RecursionError:
+        raise ValueError(f"{name}: nested too deeply for a file") from None
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from None
 
 
 def load(path: str | os.PathLike[str]) -> Model:

@@ -259,6 +259,29 @@ def test_an_optimizer_with_other_values():
         gm.optimizers.Adam().changed(beta1=1.0)
 
 
+def nested(depth):
+    recipe = {}
+    for _ in range(depth):
+        recipe = {"next": recipe}
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "error", "words"),
+    [
+        ({"data": np.zeros(3)}, TypeError, "recipe: .*ndarray"),
+        ({"epochs": float("nan")}, ValueError, "recipe: "),
+        (nested(100_000), ValueError, "recipe: nested too deeply for a file"),
+    ],
+)
+def test_a_recipe_that_no_file_holds_is_named(recipe, error, words, tmp_path):
+    model = gm.zoo.build("vae-keras")
+    model.recipe = recipe
+    with pytest.raises(error, match=words):
+        model.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_model_carries_its_recipe():
     recipe = {"data": "mnist", "epochs": 30, "batch_size": 128, "image_size": 28}
     assert gm.zoo.build("vae-keras").recipe == recipe
