@@ -98,7 +98,7 @@ def _scores(folder: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} holds no scores: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no scores: a {type(found).__name__} in place of a dict")

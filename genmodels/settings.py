@@ -76,7 +76,7 @@ def read_file(path: Path, kind: type[Kind], owner: str) -> Kind | None:
         found = json.loads(path.read_bytes())
         names = [field.name for field in fields(kind) if field.name in found or field.default is MISSING]  # type: ignore[arg-type]
         return kind(**{name: found[name] for name in names})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} does not hold the settings of a {owner}: {error}") from None
 
 

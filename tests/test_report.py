@@ -265,7 +265,7 @@ def test_refuses_what_is_no_run(arguments, error, message, runs):
         gm.plot.report(*arguments)
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", b"\xff"])
+@pytest.mark.parametrize("content", ["{", "[1]", b"\xff", "[" * 100_000])
 def test_damaged_scores_are_named(content, runs):
     (runs / "gan" / SCORES).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=r"gan/scores\.json holds no scores"):

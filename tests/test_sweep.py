@@ -143,7 +143,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": 3}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": 3}', "\xff", "[" * 100_000])
 def test_damaged_settings_are_refused(text, tmp_path):
     (tmp_path / "sweep.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"sweep\.json does not hold the settings of a sweep"):
