@@ -165,6 +165,10 @@ class TestHistory:
         lines = {line.get_gid(): list(line.get_ydata()) for line in ax.lines}
         assert lines == {name: history[name] for name in ("loss", "reconstruction", "kl")}
 
+    def test_one_epoch_has_no_half_beside_it(self, ax):
+        gm.plot.history({"loss": [3.0]}, ax=ax)
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
     def test_is_logarithmic_only_where_it_helps_and_can_be(self, ax):
         assert gm.plot.history(self.losses, ax=ax).get_yscale() == "log"
         assert gm.plot.history({"loss": [3.0, 2.0]}).get_yscale() == "linear"

@@ -38,6 +38,10 @@ class TestFid:
         gm.plot.fid({"fd": [9.0, NAN, 3.0]}, ax=ax)
         assert curves(ax)["fd"] == ([1, 3], [9, 3])
 
+    def test_one_epoch_has_no_half_beside_it(self, ax):
+        gm.plot.fid({"fd": [9.0], "fd_epoch": [5]}, ax=ax)
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
     def test_several_runs_differ_without_colour_too(self, ax):
         runs = {f"run {i}": {"fd": [9.0 - i, 5.0 + i]} for i in range(6)}
         gm.plot.fid(runs, ax=ax)

@@ -134,6 +134,6 @@ def _finish(ax: Axes, keys: Sequence[str], by: str) -> None:
     axes = {_term(key)[1] for key in keys}
     ax.set_xlabel(by)
     ax.set_ylabel(axes.pop() if len(axes) == 1 else "loss")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(True, alpha=0.3)
     ax.legend()

@@ -161,7 +161,7 @@ def _finish_curves(ax: Axes) -> None:
     if values.min() > 0 and values.max() > 10 * values.min():
         ax.set_yscale("log")
     ax.set_xlabel("epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(True, alpha=0.3)
     if len(ax.lines) > 2:  # beside the axes, where it covers no curve
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
