@@ -6,7 +6,8 @@
 >>> vae.fit(x, epochs=2)
 >>> gm.plot.image_grid(vae.sample(25, seed=1))
 
-Submodules that most programs do not need (`datasets`, `plot`, `zoo`, `callbacks`, `metrics`) are loaded on first use.
+Submodules that most programs do not need (`datasets`, `plot`, `zoo`, `callbacks`, `metrics`, `sweep`) are loaded on
+first use.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from .profiling import profile
 from .vae import VAE
 
 if TYPE_CHECKING:
-    from . import callbacks, datasets, metrics, plot, zoo
+    from . import callbacks, datasets, metrics, plot, sweep, zoo
     from .model import Model
 
 __version__ = "0.1.0"
 
 check_environment()
 
-_LAZY = ("callbacks", "datasets", "metrics", "plot", "zoo")
+_LAZY = ("callbacks", "datasets", "metrics", "plot", "sweep", "zoo")
 
 __all__ = [
     "GAN",
@@ -53,6 +54,7 @@ __all__ = [
     "plot",
     "profile",
     "set_num_threads",
+    "sweep",
     "zoo",
 ]
 

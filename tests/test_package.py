@@ -21,6 +21,7 @@ def test_importing_stays_light():
         "genmodels.plot",
         "genmodels.datasets",
         "genmodels.metrics",
+        "genmodels.sweep",
         "genmodels.zoo",
         "genmodels.cli",
     }
@@ -53,7 +54,7 @@ def test_a_setting_that_is_passed_over_is_told(name, value, heeded):
 
 
 def test_submodules_come_when_asked_for():
-    for name in ("callbacks", "datasets", "metrics", "zoo", "plot"):
+    for name in ("callbacks", "datasets", "metrics", "zoo", "plot", "sweep"):
         assert name in dir(gm)
         assert getattr(gm, name).__name__ == f"genmodels.{name}"
     with pytest.raises(AttributeError, match="no attribute 'plots'"):
