@@ -95,11 +95,20 @@ def test_a_value_that_is_missing_is_no_better():
 
 
 @pytest.mark.parametrize("callback", [EarlyStopping, lambda name: Checkpoint("x", monitor=name, best="y")])
-def test_an_unknown_column_is_named_after_the_first_epoch(callback, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "need"),
+    [
+        ("acc", ""),
+        ("val_acc", r"; val_ losses need fit\(validation_data=\.\.\.\)"),
+        ("fd", r"; scores need callbacks\.Scores, in front of this callback"),
+    ],
+)
+def test_an_unknown_column_is_named_after_the_first_epoch(callback, name, need, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = StandIn()
-    with pytest.raises(ValueError, match=r"'fd'.*loss, val_loss"):
-        fit(model, callback("fd"))
+    message = f"monitor: the history has no '{name}'; it has loss, val_loss, .*images_per_second{need}$"
+    with pytest.raises(ValueError, match=message):
+        fit(model, callback(name))
     assert len(model.history) == 1
 
 

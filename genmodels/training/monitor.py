@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import _validate as check
-from .history import History
+from .history import SCORES, History
 
 MODES = ("min", "max")
 
@@ -29,6 +29,8 @@ class Monitor:
         """For every epoch, or the `last` so many alone, whether it was better than those before it. An epoch without
         a value is not; the first one with a value is. ValueError, with the names there are, where the history has no
         such column."""
+        if self.name not in history:
+            raise ValueError(f"monitor: the history has no {self.name!r}; it has {', '.join(history)}{self._made_by()}")
         values = history[self.name]
         sign = 1.0 if self.mode == "min" else -1.0
         best, better = float("inf"), []
@@ -36,3 +38,9 @@ class Monitor:
             better.append(sign * value < best - self.min_delta)  # False for NaN
             best = sign * value if better[-1] else best
         return better
+
+    def _made_by(self) -> str:
+        """What a fit lacks whose history has no such column, for its message."""
+        if self.name.startswith("val_"):
+            return "; val_ losses need fit(validation_data=...)"
+        return "; scores need callbacks.Scores, in front of this callback" if self.name in SCORES else ""
