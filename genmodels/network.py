@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -177,6 +177,9 @@ class Network:
     def __repr__(self) -> str:
         precision = "" if self._precision == PRECISIONS[0] else f", precision={self._precision!r}"
         return f"Network({list(self._layers)!r}, input_shape={self.input_shape}{precision})"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a Network cannot be copied or pickled: build one of the same layers and write its weights")
 
 
 def as_layers(layers: Any, name: str) -> tuple[Layer, ...]:

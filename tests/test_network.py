@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import threading
 
 import numpy as np
@@ -136,6 +137,13 @@ def test_weights_can_be_changed_in_place():
     net.weights["0.bias"] += 1
     net.weights["0.bias"] *= 3
     np.testing.assert_array_equal(net.parameters[-2:], [3, 3])
+
+
+def test_is_not_copied_or_pickled():
+    net = gm.Network([L.Dense(2)], input_shape=(3,))
+    for refused in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a Network cannot be copied or pickled: build one of the same layers"):
+            refused(net)
 
 
 def test_a_deep_copy_of_the_weights_is_a_snapshot():
