@@ -155,7 +155,9 @@ def _add_train(commands: Any) -> None:
     )
     parser.add_argument("--scores-every", type=_whole(1), metavar="K", help="epochs between scores (default: none)")
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--resume", dest="mode", action="store_const", const="resume", help="go on with the run in DIR")
+    mode.add_argument(
+        "--resume", dest="mode", action="store_const", const="resume", help="go on with the run in DIR, or begin it"
+    )
     mode.add_argument(
         "--overwrite", dest="mode", action="store_const", const="overwrite", help="replace the run in DIR by a new one"
     )
