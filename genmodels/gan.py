@@ -56,7 +56,9 @@ class GAN(LatentModel):
             given (Radford, Metz and Chintala 2016).
         critic_steps: updates of the discriminator before each of the generator, 1..1000.
         label_smoothing: s above, one-sided, 0..1; of "bce" and "lsgan".
-        clip_weights: bound of the critic's parameters, held to after each of its updates; None: none; of "wgan".
+        clip_weights: bound of the critic's parameters, held to after each of its updates; None: none; of "wgan", whose
+            losses estimate a distance only where the critic's slope is bounded: by this (0.01 in the paper, with 5
+            critic_steps and RMSprop(5e-5)), or by layers of spectral norm.
         gradient_penalty: weight of the penalty, >= 0; None: 10; of "wgan-gp".
         mixed_batches: the N real and N generated images go through the discriminator in one pass instead of two.
         ema: decay of an exponential moving average of the generator's weights, which begins at the initial ones and is

@@ -43,7 +43,7 @@ class VAE(LatentModel):
         reduction: "sum" over pixels, or "mean", which leaves the KL term alone.
         beta: weight of the KL term, >= 0 (Higgins et al. 2017).
         num_classes: with classes, labels 0..num_classes-1 join as one-hot channels after the image's, and after z.
-        optimizer: an object of `genmodels.optimizers`.
+        optimizer: an object of `genmodels.optimizers`; Adam(1e-3) unless given.
         precision: of the operands of products, "float32", "bf16" or "high": see `Network`.
         seed: of weights, noise and data order, 0..2^64-1. The same seed gives the same bits for any number of threads.
 
