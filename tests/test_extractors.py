@@ -198,3 +198,16 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     with pytest.raises(ValueError, match=r"network.0.kernel. holds values that are not finite"):
         weights.save(model, tmp_path / "x.safetensors", {"data": "strokes"})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("digest", "function", "error", "message"),
+    [
+        ("zzz", len, ValueError, "extractor mine: its hash is 'zzz', must be at least 12 hexadecimal digits"),
+        (None, len, TypeError, "extractor mine: its hash must be a str, not None"),
+        ("0" * 64, 3, TypeError, "extractor mine: features must be a function, not 3"),
+    ],
+)
+def test_what_is_no_extractor_is_refused_when_it_is_made(digest, function, error, message):
+    with pytest.raises(error, match=message):
+        gm.metrics.Extractor("mine", digest, function)

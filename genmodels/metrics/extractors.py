@@ -34,15 +34,26 @@ class Extractor:
 
     Attributes:
         name: what it is called: a data set's name, a function's or a file's.
-        hash: 64 hexadecimal digits; two extractors with the same one give the same features.
+        hash: hexadecimal digits, at least 12; two extractors with the same ones give the same features.
         features: images (N, H, W, C), float32 in [0, 1], to features (N, D).
         probabilities: the same to class probabilities (N, K); None where the extractor knows no classes.
+
+    Raises ValueError or TypeError for another hash, TypeError for what is no function.
     """
 
     name: str
     hash: str
     features: Function = field(repr=False)
     probabilities: Function | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        what = f"extractor {self.name}"
+        if not isinstance(self.hash, str):
+            raise TypeError(f"{what}: its hash must be a str, not {check.shown(self.hash)}")
+        if not re.fullmatch(r"[0-9a-fA-F]{12,}", self.hash):
+            raise ValueError(f"{what}: its hash is {self.hash!r}, must be at least 12 hexadecimal digits")
+        if not callable(self.features):
+            raise TypeError(f"{what}: features must be a function, not {check.shown(self.features)}")
 
     def __str__(self) -> str:
         """How scores carry it: "mnist:" and the hash."""
@@ -56,7 +67,7 @@ def features(x: Any, extractor: Any = "mnist") -> np.ndarray:
         x: images (N, H, W, C), uint8 or float in [0, 1].
         extractor: "mnist", "fashion_mnist", "cifar10" or "strokes", the layer before the logits of our classifier of
             that data set; a function from images (N, H, W, C) float32 in [0, 1] to (N, D), which is given 500 images at
-            a time, as they are; the path of an ONNX file; or an `OnnxExtractor`.
+            a time, as they are; the path of an ONNX file; an `OnnxExtractor`; or an `Extractor`.
 
     A named classifier and an ONNX network have a size of their own: other images are resized to it, each on its own,
     by an antialiased filter (`genmodels.datasets.resize`; bicubic unless said otherwise), as Parmar, Zhang and Zhu
@@ -180,8 +191,6 @@ def _function(function: Any, shape: tuple[int, ...]) -> Extractor:
     another function has another one, and so has one that is different each time, whose scores nobody can compare."""
     name = str(getattr(function, "name", getattr(function, "__name__", type(function).__name__)))
     digest = getattr(function, "hash", None)
-    if isinstance(digest, str) and not re.fullmatch(r"[0-9a-fA-F]{12,}", digest):
-        raise ValueError(f"extractor {name}: its hash is {digest!r}, must be at least 12 hexadecimal digits")
     if not isinstance(digest, str):
         noise = np.random.default_rng(0).random((PROBES, *shape), np.float32)
         digest = hashlib.sha256(_joined(function, noise, f"extractor {name}").astype("<f4").tobytes()).hexdigest()
