@@ -21,14 +21,13 @@ from ._system import check_environment, cpu_info, get_num_threads, set_num_threa
 from .augmentation import Augmentation
 from .classifier import Classifier
 from .gan import GAN
-from .model import CollapseWarning
+from .model import CollapseWarning, Model
 from .network import Network
 from .profiling import profile
 from .vae import VAE
 
 if TYPE_CHECKING:
     from . import callbacks, datasets, metrics, plot, sweep, zoo
-    from .model import Model
 
 __version__ = "0.1.0"
 
@@ -42,6 +41,7 @@ __all__ = [
     "Augmentation",
     "Classifier",
     "CollapseWarning",
+    "Model",
     "Network",
     "callbacks",
     "cpu_info",

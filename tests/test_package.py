@@ -53,6 +53,11 @@ def test_a_setting_that_is_passed_over_is_told(name, value, heeded):
         assert value.lstrip("0") in done.stdout.split()
 
 
+def test_the_type_that_callbacks_and_load_speak_of_is_public():
+    assert "Model" in gm.__all__
+    assert isinstance(gm.zoo.build("vae-keras"), gm.Model)
+
+
 def test_submodules_come_when_asked_for():
     for name in ("callbacks", "datasets", "metrics", "zoo", "plot", "sweep"):
         assert name in dir(gm)
