@@ -24,8 +24,8 @@ double gm_softmax_cross_entropy(int64_t N, int64_t K, const float *logits, const
         int64_t best = largest(K, logits), label = labels[n];
         double top = (double)logits[best], sum = sum_of_exponentials(K, logits, top);
         *correct += best == label;
-        loss += log(sum) - ((double)logits[label] - top);
         for (int64_t k = 0; k < K; k++) {
+            if (k == label) loss += log(sum) - ((double)logits[k] - top);
             double probability = exp((double)logits[k] - top) / sum;
             d[k] = (float)(scale * (probability - (k == label)));
         }
