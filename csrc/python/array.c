@@ -16,9 +16,10 @@ static const struct {
 
 int gmpy_array_setup(void) { return PyArray_ImportNumPyAPI(); }
 
-/* The dtype of `array`, or -1 with a TypeError. int64 has two names (long, long long): compare kinds, not numbers. */
+/* The dtype of `array`, or -1 with a TypeError. int64 has two names (long, long long): compare kinds, not numbers. Dtypes that
+ * others have added to NumPy may have none, a negative one. */
 static int dtype_of(PyArrayObject *array, const char *what) {
-    for (int dtype = GMPY_FLOAT32; dtype <= GMPY_FLOAT64; dtype++)
+    for (int dtype = GMPY_FLOAT32; PyArray_TYPE(array) >= 0 && dtype <= GMPY_FLOAT64; dtype++)
         if (PyArray_EquivTypenums(PyArray_TYPE(array), DTYPES[dtype].type)) return dtype;
     PyErr_Format(PyExc_TypeError, "%s has dtype %S, expected float32, float64, uint8 or int64", what,
                  PyArray_DESCR(array));
