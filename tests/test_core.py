@@ -1,5 +1,9 @@
 """genmodels._core called directly, and where its callers may be: it raises or works, and never crashes or hangs."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -12,6 +16,15 @@ def network(*layers, shape=(4,)):
     return _core.Network(layers or (DENSE,), shape, 1)
 
 
+def run(program: str) -> str:
+    """What a Python process of its own prints."""
+    command = [sys.executable, "-c", program]
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
 # ---- arrays -----------------------------------------------------------------------------------------
 
 
@@ -20,3 +33,34 @@ def test_an_array_of_a_dtype_without_a_number_is_refused():
     scaled = np._core._multiarray_umath._get_sfloat_dtype()
     with pytest.raises(TypeError, match="x has dtype _ScaledFloatTestDType"):
         network().forward(np.ones((2, 4)).astype(scaled(1.0)), False)
+
+
+# ---- threads and processes -------------------------------------------------------------------------
+
+ENDING = """
+import os, sys, threading
+import numpy as np
+import genmodels as gm
+from genmodels import layers as L
+
+net, x = gm.Network([L.Dense(1000), L.Dense(1000)], (1000,)), np.zeros((100, 1000), np.float32)
+
+class Last:
+    def __del__(self, net=net._core, x=x, write=os.write):
+        net.forward(x, False)
+        write(1, b"let in")
+
+def train():
+    while True:
+        net.forward(x, training=True)
+        begun.set()
+
+sys.last, begun = Last(), threading.Event()  # the one is deleted last of all
+threading.Thread(target=train, daemon=True).start()
+begun.wait()
+"""
+
+
+def test_an_interpreter_that_ends_does_not_wait_for_the_threads_it_ends():
+    """A thread that still computes never gets the GIL again: it must not keep its network locked."""
+    assert run(ENDING) == "let in"

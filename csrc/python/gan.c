@@ -230,9 +230,8 @@ static PyObject *gan_prior(gmpy_gan *self, PyObject *args) {
 
 static PyObject *get_streams(gmpy_gan *self, void *unused) {
     (void)unused;
-    gmpy_model_lock(&self->model);
-    gm_gan_streams streams = gm_gan_get_streams(self->core);
-    gmpy_model_unlock(&self->model);
+    gm_gan_streams streams;
+    GMPY_MODEL_LOCKED(&self->model, streams = gm_gan_get_streams(self->core));
     return Py_BuildValue("(KKK)", (unsigned long long)streams.noise, (unsigned long long)streams.sample,
                          (unsigned long long)streams.mix);
 }
@@ -242,9 +241,7 @@ static int set_streams(gmpy_gan *self, PyObject *value, void *unused) {
     uint64_t values[3];
     if (gmpy_counters_read(value, 3, values) < 0) return -1;
     gm_gan_streams streams = {.noise = values[0], .sample = values[1], .mix = values[2]};
-    gmpy_model_lock(&self->model);
-    gm_gan_set_streams(self->core, streams);
-    gmpy_model_unlock(&self->model);
+    GMPY_MODEL_LOCKED(&self->model, gm_gan_set_streams(self->core, streams));
     return 0;
 }
 

@@ -1,33 +1,33 @@
-/* One lock an object, held while the core computes without the GIL.
+/* One lock an object, held while the core computes, by a thread that has let go of the GIL.
  *
- * Order: take the lock (letting go of the GIL while waiting), let go of the GIL, compute, take the GIL back, unlock.
- * A thread that waits for a lock never holds the GIL, and a thread that waits for the GIL with a lock in hand will get
- * it, so the two cannot deadlock. Functions named *_lock_held expect the lock.
+ * Order: let go of the GIL, take the lock, compute, unlock, take the GIL back. A thread that waits for the GIL holds no lock,
+ * so the two cannot deadlock, and one that never gets it back, since the interpreter is ending, leaves nobody waiting.
+ * Functions named *_lock_held expect the lock.
  *
  * After fork() a lock may be held by a thread that the child does not have, and that would never let go of it: the child's
- * first caller takes it over. */
+ * first caller makes it anew. */
 #ifndef GM_PYTHON_LOCK_H
 #define GM_PYTHON_LOCK_H
 
 #include <Python.h>
-#include <stdbool.h>
-#include <sys/types.h>
-#include <unistd.h>
+#include <pthread.h>
 
 typedef struct gmpy_mutex {
-    PyThread_type_lock lock;
-    pid_t owner; /* the process of the last thread that took it; under the GIL */
+    pthread_mutex_t lock;
+    unsigned long process; /* that the lock was made in: how many forks led to it */
 } gmpy_mutex;
 
-static inline void gmpy_lock(gmpy_mutex *mutex) {
-    bool taken = PyThread_acquire_lock(mutex->lock, NOWAIT_LOCK), left_behind = !taken && mutex->owner != getpid();
-    if (!taken && !left_behind) {
-        Py_BEGIN_ALLOW_THREADS(void) PyThread_acquire_lock(mutex->lock, WAIT_LOCK);
-        Py_END_ALLOW_THREADS
-    }
-    mutex->owner = getpid();
-}
+gmpy_mutex gmpy_mutex_new(void);
+void gmpy_lock(gmpy_mutex *mutex);
+void gmpy_unlock(gmpy_mutex *mutex);
 
-static inline void gmpy_unlock(gmpy_mutex *mutex) { PyThread_release_lock(mutex->lock); }
+/* Lets go of the GIL, locks, runs `statement`, comes back. */
+#define GMPY_LOCKED(mutex, statement)                                                                                  \
+    do {                                                                                                               \
+        Py_BEGIN_ALLOW_THREADS gmpy_lock(mutex);                                                                       \
+        statement;                                                                                                     \
+        gmpy_unlock(mutex);                                                                                            \
+        Py_END_ALLOW_THREADS                                                                                           \
+    } while (0)
 
 #endif

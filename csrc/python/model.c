@@ -107,9 +107,8 @@ PyObject *gmpy_optimizer_steps(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "l:optimizer_steps", &index)) return NULL;
     gm_optimizer *optimizer = optimizer_of(model, index);
     if (optimizer == NULL) return NULL;
-    gmpy_model_lock(model);
-    uint64_t steps = gm_optimizer_steps(optimizer);
-    gmpy_model_unlock(model);
+    uint64_t steps;
+    GMPY_MODEL_LOCKED(model, steps = gm_optimizer_steps(optimizer));
     return PyLong_FromUnsignedLongLong(steps);
 }
 
@@ -125,9 +124,7 @@ PyObject *gmpy_set_optimizer_steps(PyObject *self, PyObject *args) {
     if (optimizer == NULL) return NULL;
     unsigned long long steps = PyLong_AsUnsignedLongLong(object);
     if (PyErr_Occurred()) return NULL;
-    gmpy_model_lock(model);
-    gm_optimizer_set_steps(optimizer, steps);
-    gmpy_model_unlock(model);
+    GMPY_MODEL_LOCKED(model, gm_optimizer_set_steps(optimizer, steps));
     Py_RETURN_NONE;
 }
 
@@ -142,9 +139,8 @@ PyObject *gmpy_set_learning_rate(PyObject *self, PyObject *args) {
     gm_optimizer *optimizer = optimizer_of(model, index);
     if (optimizer == NULL) return NULL;
     gm_error error = {GM_OK, ""};
-    gmpy_model_lock(model);
-    gm_status status = gm_optimizer_set_learning_rate(optimizer, rate, &error);
-    gmpy_model_unlock(model);
+    gm_status status;
+    GMPY_MODEL_LOCKED(model, status = gm_optimizer_set_learning_rate(optimizer, rate, &error));
     if (status != GM_OK) return gmpy_raise(&error);
     Py_RETURN_NONE;
 }

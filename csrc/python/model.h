@@ -30,14 +30,17 @@ void gmpy_model_unlock(gmpy_model *model);
 /* The model is about to use its networks: a training forward of theirs has lost its backward. */
 void gmpy_model_forget_pending_lock_held(gmpy_model *model);
 
-/* Locks, lets go of the GIL, runs `statement`, comes back. */
-#define GMPY_COMPUTE(model, statement)                                                                                 \
+/* GMPY_LOCKED with a model's locks. */
+#define GMPY_MODEL_LOCKED(model, statement)                                                                            \
     do {                                                                                                               \
-        gmpy_model_lock(model);                                                                                        \
-        Py_BEGIN_ALLOW_THREADS gmpy_model_forget_pending_lock_held(model);                                             \
+        Py_BEGIN_ALLOW_THREADS gmpy_model_lock(model);                                                                 \
         statement;                                                                                                     \
-        Py_END_ALLOW_THREADS gmpy_model_unlock(model);                                                                 \
+        gmpy_model_unlock(model);                                                                                      \
+        Py_END_ALLOW_THREADS                                                                                           \
     } while (0)
+
+/* The same, for a statement that uses the networks. */
+#define GMPY_COMPUTE(model, statement) GMPY_MODEL_LOCKED(model, gmpy_model_forget_pending_lock_held(model); statement)
 
 /* Py_tp_traverse, and the part of Py_tp_dealloc behind the freeing of the core. */
 int gmpy_model_traverse(PyObject *self, visitproc visit, void *arg);

@@ -108,10 +108,7 @@ static PyObject *network_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 
     PyObject *dicts = copy_configs(layers);
     gmpy_network *self = dicts ? (gmpy_network *)type->tp_alloc(type, 0) : NULL;
-    if (self != NULL && (self->mutex.lock = PyThread_allocate_lock()) == NULL) {
-        Py_CLEAR(self);
-        (void)PyErr_NoMemory();
-    }
+    if (self != NULL) self->mutex = gmpy_mutex_new();
     if (self != NULL && create_core(self, dicts, &shape, seed, stream) < 0) Py_CLEAR(self);
     Py_XDECREF(dicts);
     return (PyObject *)self;
@@ -153,7 +150,6 @@ static PyObject *network_count(PyObject *unused, PyObject *args) {
 static void network_dealloc(gmpy_network *self) {
     PyTypeObject *type = Py_TYPE(self);
     gm_network_free(self->core); /* NULL when it was never made */
-    if (self->mutex.lock != NULL) PyThread_free_lock(self->mutex.lock);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -202,11 +198,11 @@ static PyObject *network_forward(gmpy_network *self, PyObject *args) {
 
     gm_error error = {GM_OK, ""};
     gm_status status;
-    gmpy_lock(&self->mutex);
-    Py_BEGIN_ALLOW_THREADS if (training) status =
-        train_forward_lock_held(self, &x, values, N * sample_bytes(in), N * sample_bytes(out), &error);
-    else status = predict_lock_held(self, &x, values, &error);
-    Py_END_ALLOW_THREADS gmpy_unlock(&self->mutex);
+    if (training)
+        GMPY_LOCKED(&self->mutex, status = train_forward_lock_held(self, &x, values, N * sample_bytes(in),
+                                                                   N * sample_bytes(out), &error));
+    else
+        GMPY_LOCKED(&self->mutex, status = predict_lock_held(self, &x, values, &error));
     if (status == GM_OK) return y;
     Py_DECREF(y);
     return gmpy_raise(&error);
@@ -237,10 +233,8 @@ static PyObject *network_backward(gmpy_network *self, PyObject *object) {
 
     gm_error error = {GM_OK, ""};
     gm_status status;
-    gmpy_lock(&self->mutex);
-    Py_BEGIN_ALLOW_THREADS status =
-        backward_lock_held(self, dy.dim[0], dy.data, values, (size_t)dy.dim[0] * sample_bytes(in), &error);
-    Py_END_ALLOW_THREADS gmpy_unlock(&self->mutex);
+    GMPY_LOCKED(&self->mutex, status = backward_lock_held(self, dy.dim[0], dy.data, values,
+                                                          (size_t)dy.dim[0] * sample_bytes(in), &error));
     if (status == GM_OK) return dx;
     Py_DECREF(dx);
     return gmpy_raise(&error);
@@ -326,16 +320,17 @@ static PyObject *layer_meters(const gm_meter *meters) {
     return tuple;
 }
 
-/* Copied under the lock, made into objects after it: making objects may run code that waits for the lock. */
+static void copy_meters_lock_held(const gmpy_network *self, int count, gm_meter *meters) {
+    for (int i = 0; i < count * GM_PASS_KINDS; i++)
+        meters[i] = *gm_network_meter(self->core, i / GM_PASS_KINDS, (gm_pass_kind)(i % GM_PASS_KINDS));
+}
+
 static PyObject *network_meters(gmpy_network *self, PyObject *unused) {
     (void)unused;
     int count = gm_network_layer_count(self->core);
     gm_meter *meters = PyMem_Calloc((size_t)count * GM_PASS_KINDS + 1, sizeof *meters);
     if (meters == NULL) return PyErr_NoMemory();
-    gmpy_lock(&self->mutex);
-    for (int i = 0; i < count * GM_PASS_KINDS; i++)
-        meters[i] = *gm_network_meter(self->core, i / GM_PASS_KINDS, (gm_pass_kind)(i % GM_PASS_KINDS));
-    gmpy_unlock(&self->mutex);
+    GMPY_LOCKED(&self->mutex, copy_meters_lock_held(self, count, meters));
     PyObject *list = PyList_New(0);
     for (int i = 0; list != NULL && i < count; i++)
         if (append(list, layer_meters(meters + i * GM_PASS_KINDS)) < 0) Py_CLEAR(list);
@@ -356,9 +351,7 @@ static PyObject *get_parameters(gmpy_network *self, void *unused) {
 static PyObject *get_gradients(gmpy_network *self, void *unused) {
     (void)unused;
     float *gradients = NULL;
-    gmpy_lock(&self->mutex);
-    Py_BEGIN_ALLOW_THREADS gradients = gm_network_gradients(self->core);
-    Py_END_ALLOW_THREADS gmpy_unlock(&self->mutex);
+    GMPY_LOCKED(&self->mutex, gradients = gm_network_gradients(self->core));
     return flat_view(self, gradients);
 }
 
@@ -374,17 +367,15 @@ static PyObject *get_output_shape(gmpy_network *self, void *unused) {
 
 static PyObject *get_plan_bytes(gmpy_network *self, void *unused) {
     (void)unused;
-    gmpy_lock(&self->mutex);
-    long long bytes = gm_network_plan_bytes(self->core);
-    gmpy_unlock(&self->mutex);
+    long long bytes;
+    GMPY_LOCKED(&self->mutex, bytes = gm_network_plan_bytes(self->core));
     return PyLong_FromLongLong(bytes);
 }
 
 static PyObject *get_clock(gmpy_network *self, void *unused) {
     (void)unused;
-    gmpy_lock(&self->mutex);
-    uint64_t clock = gm_network_clock(self->core);
-    gmpy_unlock(&self->mutex);
+    uint64_t clock;
+    GMPY_LOCKED(&self->mutex, clock = gm_network_clock(self->core));
     return PyLong_FromUnsignedLongLong(clock);
 }
 
@@ -396,9 +387,7 @@ static int set_clock(gmpy_network *self, PyObject *value, void *unused) {
     }
     unsigned long long clock = PyLong_AsUnsignedLongLong(value);
     if (clock == (unsigned long long)-1 && PyErr_Occurred()) return -1;
-    gmpy_lock(&self->mutex);
-    gm_network_set_clock(self->core, clock);
-    gmpy_unlock(&self->mutex);
+    GMPY_LOCKED(&self->mutex, gm_network_set_clock(self->core, clock));
     return 0;
 }
 

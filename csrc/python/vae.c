@@ -226,9 +226,8 @@ static PyObject *vae_prior(gmpy_vae *self, PyObject *args) {
 
 static PyObject *get_streams(gmpy_vae *self, void *unused) {
     (void)unused;
-    gmpy_model_lock(&self->model);
-    gm_vae_streams streams = gm_vae_get_streams(self->core);
-    gmpy_model_unlock(&self->model);
+    gm_vae_streams streams;
+    GMPY_MODEL_LOCKED(&self->model, streams = gm_vae_get_streams(self->core));
     return Py_BuildValue("(KK)", (unsigned long long)streams.noise, (unsigned long long)streams.sample);
 }
 
@@ -237,9 +236,7 @@ static int set_streams(gmpy_vae *self, PyObject *value, void *unused) {
     uint64_t values[2];
     if (gmpy_counters_read(value, 2, values) < 0) return -1;
     gm_vae_streams streams = {.noise = values[0], .sample = values[1]};
-    gmpy_model_lock(&self->model);
-    gm_vae_set_streams(self->core, streams);
-    gmpy_model_unlock(&self->model);
+    GMPY_MODEL_LOCKED(&self->model, gm_vae_set_streams(self->core, streams));
     return 0;
 }
 
