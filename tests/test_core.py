@@ -35,6 +35,15 @@ def test_an_array_of_a_dtype_without_a_number_is_refused():
         network().forward(np.ones((2, 4)).astype(scaled(1.0)), False)
 
 
+def test_a_gradient_that_cannot_be_overwritten_is_refused():
+    net, kept = network(), bytes(24)
+    net.forward(np.ones((2, 4), np.float32), True)
+    with pytest.raises(ValueError, match="dy is read-only"):
+        net.backward(np.frombuffer(kept, np.float32).reshape(2, 3))
+    net.backward(np.ones((2, 3), np.float32))  # the forward still waits for it
+    assert kept == bytes(24)
+
+
 # ---- threads and processes -------------------------------------------------------------------------
 
 ENDING = """

@@ -43,6 +43,7 @@ int gmpy_array_read(PyObject *object, const char *what, gmpy_array *view) {
         return -1;
     }
     *view = (gmpy_array){.dtype = (gmpy_dtype)dtype, .rank = rank, .data = PyArray_DATA(array)};
+    view->writable = PyArray_ISWRITEABLE(array);
     for (int i = 0; i < rank; i++) view->dim[i] = PyArray_DIM(array, i);
     return 0;
 }

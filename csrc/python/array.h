@@ -17,6 +17,7 @@ typedef struct gmpy_array {
     int rank;
     int64_t dim[GMPY_MAX_RANK];
     void *data; /* C order, aligned; belongs to the array object */
+    bool writable;
 } gmpy_array;
 
 /* Loads NumPy's C interface. -1 with an exception on failure. */

@@ -228,6 +228,7 @@ static PyObject *network_backward(gmpy_network *self, PyObject *object) {
     float *values = NULL;
     const gm_shape *in = gm_network_input_shape(self->core);
     if (gmpy_batch_read(object, GMPY_FLOAT32, gm_network_output_shape(self->core), "dy", &dy) < 0) return NULL;
+    if (!dy.writable) return PyErr_Format(PyExc_ValueError, "dy is read-only, and backward overwrites it");
     PyObject *dx = gmpy_batch_new(dy.dim[0], in, &values);
     if (dx == NULL) return NULL;
 
