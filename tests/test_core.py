@@ -44,6 +44,33 @@ def test_a_gradient_that_cannot_be_overwritten_is_refused():
     assert kept == bytes(24)
 
 
+# ---- numbers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [-1, 2**64, 2**64 + 5, 1.0, "1"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda n: _core.normal(n, 1, 4),
+        lambda n: _core.normal(1, n, 4),
+        lambda n: _core.normal(1, 1, 4, n),
+        lambda n: _core.uniform(1, 1, 4, n),
+        lambda n: _core.permutation(n, 0, 4),
+        lambda n: _core.permutation(0, n, 4),
+        lambda n: _core.Network((DENSE,), (4,), n),
+        lambda n: _core.Network((DENSE,), (4,), 1, n),
+    ],
+)
+def test_numbers_beyond_their_64_bits_do_not_wrap_round(call, number):
+    with pytest.raises((OverflowError, TypeError)):
+        call(number)
+
+
+def test_a_stream_beyond_32_bits_does_not_wrap_round():
+    with pytest.raises(ValueError, match=f"stream is {2**32 + 1}, must be below {2**24}"):
+        _core.Network((DENSE,), (4,), 1, 2**32 + 1)
+
+
 # ---- threads and processes -------------------------------------------------------------------------
 
 ENDING = """

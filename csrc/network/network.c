@@ -141,16 +141,16 @@ gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
 /* ---- Life ---- */
 
 gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
-                            uint32_t stream, gm_network **network, gm_error *error) {
+                            uint64_t stream, gm_network **network, gm_error *error) {
     GM_REQUIRE(count >= 0, error, GM_VALUE_ERROR, "network: %d layers", count);
-    GM_REQUIRE(stream < GM_STREAMS, error, GM_VALUE_ERROR, "network: stream is %" PRIu32 ", must be below %d", stream,
+    GM_REQUIRE(stream < GM_STREAMS, error, GM_VALUE_ERROR, "network: stream is %" PRIu64 ", must be below %d", stream,
                GM_STREAMS);
     gm_network *n = calloc(1, sizeof *n + (size_t)count * sizeof n->nodes[0]);
     GM_REQUIRE(n, error, GM_MEMORY_ERROR, "network: cannot allocate %d layers", count);
     n->count = count;
     n->input = *input;
     n->seed = seed;
-    n->stream = stream;
+    n->stream = (uint32_t)stream;
     gm_status status = gm_shape_size(input, &n->input_size, "input_shape", error);
     if (status == GM_OK) status = create_layers(n, configs, error);
     if (status == GM_OK) status = create_weights(n, error);

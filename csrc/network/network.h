@@ -12,7 +12,7 @@ enum { GM_STREAMS = 1 << 24 }; /* their number and a layer's share the 64 bits o
 /* Builds, plans for no batch yet, and initialises the weights from `seed` and `stream` (tells the networks of one
  * model apart, below GM_STREAMS). `count` may be 0: the identity. */
 gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
-                            uint32_t stream, gm_network **network, gm_error *error);
+                            uint64_t stream, gm_network **network, gm_error *error);
 void gm_network_free(gm_network *network);
 
 int gm_network_layer_count(const gm_network *network);

@@ -19,6 +19,8 @@ static int read_uint64(PyObject *value, uint64_t *out) {
     return 0;
 }
 
+int gmpy_uint64_convert(PyObject *value, void *number) { return read_uint64(value, number) == 0; }
+
 static int read_float(PyObject *value, float *out) {
     double number = PyFloat_AsDouble(value);
     if (number == -1.0 && PyErr_Occurred()) return -1;

@@ -31,6 +31,9 @@ typedef struct gmpy_field {
 /* -1 with an exception on failure. `what` names the thing in messages. */
 int gmpy_fields_read(PyObject *dict, const gmpy_field *table, void *target, const char *what);
 
+/* An int in 0..2^64-1 as a uint64_t *: the O& of PyArg_ParseTuple. 1, or 0 with an exception. */
+int gmpy_uint64_convert(PyObject *value, void *number);
+
 /* A sequence of ints as a shape (gm_shape *): values are checked by the core. */
 int gmpy_shape_read(PyObject *sequence, const char *what, void *shape);
 

@@ -23,36 +23,29 @@ PyDoc_STRVAR(permutation_doc, "permutation($module, seed, index, n, /)\n--\n\n"
 
 static PyObject *core_permutation(PyObject *module, PyObject *args) {
     (void)module;
-    unsigned long long seed, index;
+    uint64_t seed, index;
     long long n;
     void *values = NULL;
-    PyObject *seed_object, *index_object;
-    if (!PyArg_ParseTuple(args, "O!O!L:permutation", &PyLong_Type, &seed_object, &PyLong_Type, &index_object, &n))
+    if (!PyArg_ParseTuple(args, "O&O&L:permutation", gmpy_uint64_convert, &seed, gmpy_uint64_convert, &index, &n))
         return NULL;
-    seed = PyLong_AsUnsignedLongLong(seed_object);
-    if (PyErr_Occurred()) return NULL;
-    index = PyLong_AsUnsignedLongLong(index_object);
-    if (PyErr_Occurred() || require_count(n) < 0) return NULL;
-    if (index > UINT32_MAX) return PyErr_Format(PyExc_OverflowError, "index %llu is above 2^32 - 1", index);
+    if (require_count(n) < 0) return NULL;
+    if (index > UINT32_MAX)
+        return PyErr_Format(PyExc_OverflowError, "index %llu is above 2^32 - 1", (unsigned long long)index);
     PyObject *array = gmpy_vector_new(GMPY_INT64, n, &values);
     if (array == NULL) return NULL;
-    gm_random random = {seed, GM_STREAM_SHUFFLE | (uint64_t)index << 32, 0};
+    gm_random random = {seed, GM_STREAM_SHUFFLE | index << 32, 0};
     Py_BEGIN_ALLOW_THREADS gm_random_permutation(&random, n, values);
     Py_END_ALLOW_THREADS return array;
 }
 
 static PyObject *draw(PyObject *args, const char *format, void (*fill)(gm_random *, int64_t, float *)) {
-    PyObject *seed_object, *stream_object;
+    gm_random random = {.offset = 0};
     long long n;
-    unsigned long long offset = 0;
     void *values = NULL;
-    if (!PyArg_ParseTuple(args, format, &PyLong_Type, &seed_object, &PyLong_Type, &stream_object, &n, &offset))
+    if (!PyArg_ParseTuple(args, format, gmpy_uint64_convert, &random.seed, gmpy_uint64_convert, &random.stream, &n,
+                          gmpy_uint64_convert, &random.offset))
         return NULL;
-    gm_random random = {.offset = offset};
-    random.seed = PyLong_AsUnsignedLongLong(seed_object);
-    if (PyErr_Occurred()) return NULL;
-    random.stream = PyLong_AsUnsignedLongLong(stream_object);
-    if (PyErr_Occurred() || require_count(n) < 0) return NULL;
+    if (require_count(n) < 0) return NULL;
     PyObject *array = gmpy_vector_new(GMPY_FLOAT32, n, &values);
     if (array == NULL) return NULL;
     Py_BEGIN_ALLOW_THREADS fill(&random, n, values);
@@ -64,7 +57,7 @@ PyDoc_STRVAR(normal_doc, "normal($module, seed, stream, n, offset=0, /)\n--\n\n"
 
 static PyObject *core_normal(PyObject *module, PyObject *args) {
     (void)module;
-    return draw(args, "O!O!L|K:normal", gm_random_normal);
+    return draw(args, "O&O&L|O&:normal", gm_random_normal);
 }
 
 PyDoc_STRVAR(uniform_doc, "uniform($module, seed, stream, n, offset=0, /)\n--\n\n"
@@ -72,7 +65,7 @@ PyDoc_STRVAR(uniform_doc, "uniform($module, seed, stream, n, offset=0, /)\n--\n\
 
 static PyObject *core_uniform(PyObject *module, PyObject *args) {
     (void)module;
-    return draw(args, "O!O!L|K:uniform", gm_random_uniform);
+    return draw(args, "O&O&L|O&:uniform", gm_random_uniform);
 }
 
 /* --- threads and processor ---------------------------------------------------------------------------------------- */

@@ -79,7 +79,7 @@ static gm_layer_config *read_configs(PyObject *dicts) {
 }
 
 /* `dicts` owns the strings that the configurations point at until the core has taken what it needs. */
-static int create_core(gmpy_network *self, PyObject *dicts, const gm_shape *input, uint64_t seed, uint32_t stream) {
+static int create_core(gmpy_network *self, PyObject *dicts, const gm_shape *input, uint64_t seed, uint64_t stream) {
     Py_ssize_t count = PyTuple_GET_SIZE(dicts);
     if (count > INT32_MAX) {
         PyErr_SetString(PyExc_OverflowError, "too many layers");
@@ -96,15 +96,13 @@ static int create_core(gmpy_network *self, PyObject *dicts, const gm_shape *inpu
 
 static PyObject *network_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"layers", "input_shape", "seed", "stream", NULL};
-    PyObject *layers, *seed_object, *shape_object;
-    unsigned int stream = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|I:Network", names, &layers, &shape_object, &PyLong_Type,
-                                     &seed_object, &stream))
+    PyObject *layers, *shape_object;
+    uint64_t seed, stream = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO&|O&:Network", names, &layers, &shape_object,
+                                     gmpy_uint64_convert, &seed, gmpy_uint64_convert, &stream))
         return NULL;
     gm_shape shape;
     if (gmpy_shape_read(shape_object, "input_shape", &shape) < 0) return NULL;
-    unsigned long long seed = PyLong_AsUnsignedLongLong(seed_object);
-    if (seed == (unsigned long long)-1 && PyErr_Occurred()) return NULL;
 
     PyObject *dicts = copy_configs(layers);
     gmpy_network *self = dicts ? (gmpy_network *)type->tp_alloc(type, 0) : NULL;
