@@ -44,6 +44,37 @@ def test_a_gradient_that_cannot_be_overwritten_is_refused():
     assert kept == bytes(24)
 
 
+# ---- networks ---------------------------------------------------------------------------------------
+
+ADAM = {"kind": "Adam", "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7}
+IMAGE = {"kind": "Reshape", "shape": (2, 2, 1)}
+
+
+def gan(average):
+    generator = network({"kind": "Dense", "units": 4}, {"kind": "BatchNorm", "epsilon": 1e-5}, IMAGE)
+    discriminator = network({"kind": "Flatten"}, {"kind": "Dense", "units": 1}, shape=(2, 2, 1))
+    sizes = {"image": (2, 2, 1), "latent_dim": 4, "critic_steps": 1, "ema": 0.5 if average else 0.0}
+    config = {**sizes, "generator_optimizer": ADAM, "discriminator_optimizer": ADAM}
+    return _core.GAN(generator, discriminator, average, config)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([DENSE], "GAN: the average has 1 layers, must have the 3 of the generator"),
+        (
+            [{"kind": "Dense", "units": 4}, {"kind": "ReLU"}, IMAGE],
+            "the average has another layer 1 than the generator",
+        ),
+        ([DENSE, {"kind": "BatchNorm", "epsilon": 1e-5}, {"kind": "Flatten"}], "has another layer 0"),
+    ],
+)
+def test_an_average_of_other_layers_is_refused(layers, words):
+    """It would be written beyond its end."""
+    with pytest.raises(ValueError, match=words):
+        gan(network(*layers))
+
+
 # ---- numbers ----------------------------------------------------------------------------------------
 
 

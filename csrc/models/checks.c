@@ -29,6 +29,25 @@ gm_status gm_check_shape(const char *what, const gm_shape *got, const gm_shape *
     return GM_OK;
 }
 
+static bool is_same_layer(const gm_layer *a, const gm_layer *b) {
+    bool same = a->ops == b->ops && gm_shape_equal(&a->in, &b->in) && gm_shape_equal(&a->out, &b->out) &&
+                a->parameter_count == b->parameter_count;
+    for (int k = 0; same && k < a->parameter_count; k++)
+        same = gm_shape_equal(&a->parameter[k].shape, &b->parameter[k].shape);
+    return same;
+}
+
+gm_status gm_check_same_layers(const char *what, const gm_network *network, const char *whose, const gm_network *other,
+                               gm_error *error) {
+    int count = gm_network_layer_count(network), wanted = gm_network_layer_count(other);
+    GM_REQUIRE(count == wanted, error, GM_VALUE_ERROR, "%s has %d layers, must have the %d of %s", what, count, wanted,
+               whose);
+    for (int i = 0; i < count; i++)
+        GM_REQUIRE(is_same_layer(gm_network_layer(network, i), gm_network_layer(other, i)), error, GM_VALUE_ERROR,
+                   "%s has another layer %d than %s", what, i, whose);
+    return GM_OK;
+}
+
 gm_status gm_check_labels(const char *model, int64_t N, const int64_t *labels, int64_t classes, gm_error *error) {
     GM_REQUIRE(!classes || labels, error, GM_VALUE_ERROR, "%s: a model of %" PRId64 " classes needs labels", model,
                classes);

@@ -15,6 +15,10 @@ gm_status gm_check_latent_dim(const char *model, int64_t latent_dim, gm_error *e
 /* `what` names the model and the thing: "VAE: the decoder's output". */
 gm_status gm_check_shape(const char *what, const gm_shape *got, const gm_shape *wanted, gm_error *error);
 
+/* A network of the same layers as another, whose parameters lie where its own do; `what` and `whose` name the two. */
+gm_status gm_check_same_layers(const char *what, const gm_network *network, const char *whose, const gm_network *other,
+                               gm_error *error);
+
 /* Labels are there when the model has classes, and only then, and each is one of them. */
 gm_status gm_check_labels(const char *model, int64_t N, const int64_t *labels, int64_t classes, gm_error *error);
 

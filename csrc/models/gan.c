@@ -92,7 +92,8 @@ static gm_status check_networks(const gm_gan_config *config, gm_network *const n
     GM_TRY(check_output(config, network[DISCRIMINATOR], error));
     GM_REQUIRE((config->ema > 0) == (network[AVERAGE] != NULL), error, GM_VALUE_ERROR,
                "GAN: a network for the average goes with ema > 0");
-    return GM_OK;
+    if (!network[AVERAGE]) return GM_OK;
+    return gm_check_same_layers("GAN: the average", network[AVERAGE], "the generator", network[GENERATOR], error);
 }
 
 static gm_status create_optimizers(gm_gan *gan, gm_error *error) {
