@@ -75,6 +75,12 @@ def test_an_average_of_other_layers_is_refused(layers, words):
         gan(network(*layers))
 
 
+@pytest.mark.parametrize(("field", "text"), [("kind", "Dense\0"), ("precision", "bf16\0"), ("precision", "\ud800")])
+def test_a_text_with_something_behind_its_end_is_refused(field, text):
+    with pytest.raises(ValueError, match=f"{field} is '.*', which "):
+        network({**DENSE, field: text})
+
+
 # ---- numbers ----------------------------------------------------------------------------------------
 
 

@@ -80,15 +80,18 @@ static int read_text(PyObject *value, const char *what, const char **out) {
         PyErr_Format(PyExc_TypeError, "%s must be a str, not %s", what, Py_TYPE(value)->tp_name);
         return -1;
     }
-    *out = PyUnicode_AsUTF8(value);
-    return *out == NULL ? -1 : 0;
+    Py_ssize_t length;
+    *out = PyUnicode_AsUTF8AndSize(value, &length);
+    if (*out == NULL) return -1;
+    if (strlen(*out) == (size_t)length) return 0;
+    PyErr_Format(PyExc_ValueError, "%s is %R, which has a null character", what, value);
+    return -1;
 }
 
 static int read_choice(PyObject *value, const gmpy_field *field, void *out) {
-    const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : NULL;
-    if (text == NULL && PyErr_Occurred()) return -1;
-    for (int i = 0; text != NULL && field->choices[i] != NULL; i++) {
-        if (strcmp(text, field->choices[i]) != 0) continue;
+    bool text = PyUnicode_Check(value);
+    for (int i = 0; text && field->choices[i] != NULL; i++) {
+        if (PyUnicode_CompareWithASCIIString(value, field->choices[i]) != 0) continue;
         memcpy(out, &i, sizeof i); /* enums are ints */
         return 0;
     }
