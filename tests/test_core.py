@@ -108,6 +108,17 @@ def test_a_stream_beyond_32_bits_does_not_wrap_round():
         _core.Network((DENSE,), (4,), 1, 2**32 + 1)
 
 
+def test_the_last_number_of_steps_is_kept():
+    """A file may hold it: the step behind it must not be number 0, whose corrections are infinite."""
+    model, x = gan(None), np.ones((4, 2, 2, 1), np.float32)
+    for index in range(2):
+        model.set_optimizer_steps(index, 2**64 - 1)
+    losses = model.train_step(x, 1, None, None, None)
+    assert np.isfinite(losses).all()
+    assert model.optimizer_steps(0) == model.optimizer_steps(1) == 2**64 - 1
+    assert np.isfinite(model.generate(np.ones((1, 4), np.float32), None)).all()
+
+
 # ---- threads and processes -------------------------------------------------------------------------
 
 ENDING = """

@@ -87,7 +87,8 @@ void gm_optimizer_free(gm_optimizer *optimizer) {
 
 void gm_optimizer_begin(gm_optimizer *optimizer) {
     const gm_optimizer_config *config = &optimizer->config;
-    double t = (double)++optimizer->steps;
+    if (optimizer->steps < UINT64_MAX) optimizer->steps++; /* from 0 the first step would be divided by 0 */
+    double t = (double)optimizer->steps;
     optimizer->step = (gm_update){.learning_rate = config->learning_rate,
                                   .beta1 = config->beta1,
                                   .beta2 = config->beta2,
