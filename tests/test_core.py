@@ -30,7 +30,8 @@ def run(program: str) -> str:
 
 def test_an_array_of_a_dtype_without_a_number_is_refused():
     """NumPy's own example of one that others could have added."""
-    scaled = np._core._multiarray_umath._get_sfloat_dtype()
+    core = np._core if hasattr(np, "_core") else np.core  # before NumPy 2
+    scaled = core._multiarray_umath._get_sfloat_dtype()
     with pytest.raises(TypeError, match="x has dtype _ScaledFloatTestDType"):
         network().forward(np.ones((2, 4)).astype(scaled(1.0)), False)
 
