@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/sizes.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define GM_ASAN 1
 #elif defined(__has_feature)
@@ -56,10 +58,9 @@ void gm_arena_free(gm_arena *arena) {
 }
 
 unsigned char *gm_arena_bytes(gm_arena *arena, int64_t count) {
-    /* One spare line behind each piece: between two full pieces there is always a gap to poison. */
-    int64_t rounded = (count + 2 * ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     unsigned char *piece = arena->memory ? arena->memory + arena->used : NULL;
-    arena->used += rounded;
+    /* One spare line behind each piece: between two full pieces there is always a gap to poison. */
+    arena->used += round_up(count, ALIGNMENT) + ALIGNMENT;
     if (piece) ASAN_UNPOISON_MEMORY_REGION(piece, (size_t)count);
     return piece;
 }

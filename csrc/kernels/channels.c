@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/bfloat.h"
 #include "kernels/streams.h"
@@ -10,17 +11,15 @@
 
 enum { PIECE = 16384, FEWEST_ROWS = 16, MOST_PIECES = 64, NARROW = 64 };
 
-static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* Few enough pieces that their sums stay small beside the array, however wide its rows are. */
-static int64_t smallest_piece(int64_t width) { return at_least(PIECE, FEWEST_ROWS * width); }
+static int64_t smallest_piece(int64_t width) { return max_of(PIECE, FEWEST_ROWS * width); }
 
 gm_channels gm_channels_of(int64_t rows, int64_t C) {
     gm_channels channels = {.C = C, .repeat = C < NARROW ? NARROW / C : 1, .n = rows * C};
     channels.width = C * channels.repeat;
-    int64_t piece = at_least(smallest_piece(channels.width), channels.n / MOST_PIECES + 1);
-    channels.piece = (piece + channels.width - 1) / channels.width * channels.width;
-    channels.pieces = (channels.n + channels.piece - 1) / channels.piece;
+    int64_t piece = max_of(smallest_piece(channels.width), channels.n / MOST_PIECES + 1);
+    channels.piece = round_up(piece, channels.width);
+    channels.pieces = ceil_div(channels.n, channels.piece);
     return channels;
 }
 
@@ -28,7 +27,7 @@ int64_t gm_channels_workspace(int64_t rows, int64_t C) {
     /* More rows may mean fewer pieces, once these grow; this bound only rises. */
     gm_channels channels = gm_channels_of(rows, C);
     int64_t pieces = channels.n / smallest_piece(channels.width) + 1;
-    int64_t doubles = (pieces < MOST_PIECES ? pieces : MOST_PIECES) * 2 * channels.width;
+    int64_t doubles = min_of(pieces, MOST_PIECES) * 2 * channels.width;
     return doubles * (int64_t)(sizeof(double) / sizeof(float));
 }
 

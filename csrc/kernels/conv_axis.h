@@ -2,15 +2,12 @@
 #ifndef GM_KERNELS_CONV_AXIS_H
 #define GM_KERNELS_CONV_AXIS_H
 
+#include "base/sizes.h"
 #include "kernels/bfloat.h"
 #include "kernels/conv.h"
 
 /* Enough pieces to share out; a constant, never the number of threads. */
 enum { WANTED_TASKS = 16 };
-
-static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Of the operands. */
 static inline int64_t parts_of(const gm_conv *g) { return g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1; }

@@ -72,7 +72,7 @@ static bool is_ready(const operand *o) { return o->made == AS_IT_IS || (o->made 
 
 /* Rows in pairs, or alone. */
 static int64_t made_rows(const operand *o) {
-    if (moves(o)) return ceil_div(pairs_of(o->rows), BLOCK) * BLOCK;
+    if (moves(o)) return round_up(pairs_of(o->rows), BLOCK);
     if (o->made == BORDERED) return (o->rows / o->width + 2 * o->border.rows) * (o->width + 2 * o->border.columns);
     return o->made == ACROSS ? pairs_of(o->rows) : o->rows;
 }
@@ -86,7 +86,7 @@ static int64_t plane_floats(const operand *o) { return o->sets * made_rows(o) * 
 
 /* Cache lines of their own. */
 static int64_t made_floats(const operand *o) {
-    return is_ready(o) ? 0 : ceil_div(part_count(o) * plane_floats(o), LINE) * LINE;
+    return is_ready(o) ? 0 : round_up(part_count(o) * plane_floats(o), LINE);
 }
 
 /* Rows without an empty half at their ends are as good as one. */

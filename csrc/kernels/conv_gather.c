@@ -393,7 +393,7 @@ void gm_conv_gather(const gm_conv *g, bool adjoint, int64_t N, const float *x, c
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {
     int64_t taps = parts_of(g) * g->R * g->S, depth_forward = taps * g->C, depth_backward = taps * g->K;
-    int64_t forward = depth_forward * ceil_div(g->K, WIDEST) * WIDEST;
-    int64_t backward = depth_backward * ceil_div(g->C, WIDEST) * WIDEST;
+    int64_t forward = depth_forward * round_up(g->K, WIDEST);
+    int64_t backward = depth_backward * round_up(g->C, WIDEST);
     return max_of(forward, backward);
 }

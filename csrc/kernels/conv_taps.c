@@ -105,7 +105,7 @@ static void add_image(const batch *all, int64_t n, const float *terms) {
     }
 }
 
-static int64_t terms_floats(const gm_conv *g, int64_t N) { return ceil_div(N * terms_of_image(g), LINE) * LINE; }
+static int64_t terms_floats(const gm_conv *g, int64_t N) { return round_up(N * terms_of_image(g), LINE); }
 
 static void images_task(void *context, int64_t index) {
     const batch *all = context;
@@ -118,7 +118,7 @@ static void images_task(void *context, int64_t index) {
 }
 
 static int64_t own_floats(const gm_conv *g, int64_t images) {
-    return terms_floats(g, images) + ceil_div(make_workspace(g, images), LINE) * LINE;
+    return terms_floats(g, images) + round_up(make_workspace(g, images), LINE);
 }
 
 void gm_conv_taps(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx, const gm_epilogue *epilogue,

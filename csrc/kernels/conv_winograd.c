@@ -128,7 +128,7 @@ static int64_t slot_floats(int64_t depth, int64_t outputs) {
     return POINTS * most_in_block(depth, outputs) * (u_row(depth) + u_row(outputs)) + outputs;
 }
 
-static int64_t v_floats(int64_t depth, int64_t outputs) { return POINTS * depth * ceil_div(outputs, WIDEST) * WIDEST; }
+static int64_t v_floats(int64_t depth, int64_t outputs) { return POINTS * depth * round_up(outputs, WIDEST); }
 
 /* The weights of a strip of channels and a panel of outputs, outputs innermost and zeros behind the last: [tap][c][k]. */
 static void gather_taps(const winograd *op, const strand *rows, const strand *columns, int64_t c0, int64_t channels,
@@ -237,7 +237,7 @@ static void run_phase(winograd *op) {
     if (!op->squares) return;
     int64_t most = most_in_block(op->depth, op->out.channels);
     op->blocks = max_of(ceil_div(op->squares, most), min_of(WANTED_TASKS, ceil_div(op->squares, LEAST_BLOCK)));
-    op->blocks = min_of(op->squares, ceil_div(op->blocks, 4) * 4); /* as many for each of 2 or 4 threads */
+    op->blocks = min_of(op->squares, round_up(op->blocks, 4)); /* as many for each of 2 or 4 threads */
     op->block = ceil_div(op->squares, op->blocks);
     gm_parallel_for(op->panels * op->phase_rows * op->phase_columns * ceil_div(op->in.channels, STRIP), expand_task,
                     op);

@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 #include "base/parallel.h"
-#include "kernels/conv_axis.h"
+#include "base/sizes.h"
 #include "kernels/table.h"
 
 enum { PIECE = 16384 }; /* floats in a piece, about */

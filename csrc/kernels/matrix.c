@@ -21,7 +21,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
-#include "kernels/conv_axis.h"
+#include "base/sizes.h"
 #include "kernels/epilogue.h"
 #include "kernels/turn.h"
 
@@ -386,7 +386,7 @@ static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
 }
 
 /* Lanes of a stretch, with what its last group may hold besides. */
-static int64_t stretch_lanes(int64_t all) { return ceil_div(min_of(STRETCH, all), WIDEST) * WIDEST + WIDEST; }
+static int64_t stretch_lanes(int64_t all) { return round_up(min_of(STRETCH, all), WIDEST) + WIDEST; }
 
 static int64_t slot_floats(int64_t depth) { return max_of(OWN, WIDEST * depth); }
 

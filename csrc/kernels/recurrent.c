@@ -1,7 +1,7 @@
 #include "kernels/recurrent.h"
 
 #include "base/parallel.h"
-#include "kernels/conv_axis.h"
+#include "base/sizes.h"
 #include "kernels/latent.h"
 #include "kernels/table.h"
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/sizes.h"
 #include "kernels/bfloat.h"
 
 enum { GM_DOT_COLUMNS = 4 };
@@ -35,14 +36,14 @@ typedef struct gm_panel {
 } gm_panel;
 
 static inline int64_t gm_panel_count(const gm_tile_sizes *tile, int64_t columns) {
-    return (columns + tile->panel - 1) / tile->panel;
+    return ceil_div(columns, tile->panel);
 }
 
 static inline gm_panel gm_panel_at(const gm_tile_sizes *tile, int64_t columns, int64_t index) {
-    int64_t vectors = (columns + tile->vector - 1) / tile->vector, panels = gm_panel_count(tile, columns);
+    int64_t vectors = ceil_div(columns, tile->vector), panels = gm_panel_count(tile, columns);
     int64_t first = vectors * index / panels * tile->vector;
     int64_t width = vectors * (index + 1) / panels * tile->vector - first;
-    return (gm_panel){first, columns - first < width ? columns - first : width, width};
+    return (gm_panel){first, min_of(columns - first, width), width};
 }
 
 /* One contiguous piece of a sum: `length` values from A at a + row * stride, against B from its row b on. */

@@ -2,6 +2,7 @@
  * are divided by 1 - rate; in inference nothing happens. `saved` holds the mask, one byte a value. */
 #include <string.h>
 
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "layers/ops.h"
 
@@ -13,9 +14,7 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
     return GM_OK;
 }
 
-static int64_t saved(const gm_layer *layer, int64_t N) {
-    return (N * layer->in_size + (int64_t)sizeof(float) - 1) / (int64_t)sizeof(float);
-}
+static int64_t saved(const gm_layer *layer, int64_t N) { return ceil_div(N * layer->in_size, (int64_t)sizeof(float)); }
 
 static void forward(gm_layer *layer, const gm_pass *pass) {
     int64_t n = pass->N * layer->in_size;

@@ -6,13 +6,12 @@
  * Only the recurrent part is a product a step. */
 #include <string.h>
 
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/recurrent.h"
 #include "layers/ops.h"
 
 enum { KERNEL, RECURRENT_KERNEL, BIAS };
-
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* The sizes, N samples among them, and the two products' geometries. */
 typedef struct sizes {
@@ -58,21 +57,21 @@ typedef struct scratch {
 static int64_t product_workspace(const gm_layer *layer, const sizes *s) {
     int64_t sums = gm_channels_workspace(s->T * s->N, 4 * s->U);
     int64_t input = gm_conv_workspace(&layer->conv, s->T * s->N), state = gm_conv_workspace(&s->recurrent, s->T * s->N);
-    return larger(sums, larger(input, state));
+    return max_of(sums, max_of(input, state));
 }
 
 static scratch scratch_in(float *workspace, const gm_layer *layer, const sizes *s) {
     int64_t rows = s->T * s->N;
     scratch w = {.product = workspace, .dz = workspace + product_workspace(layer, s)};
     w.rows = w.dz + rows * 4 * s->U;
-    w.dh = w.rows + rows * larger(s->F, s->U);
+    w.dh = w.rows + rows * max_of(s->F, s->U);
     w.dc = w.dh + s->N * s->U;
     return w;
 }
 
 static int64_t workspace(const gm_layer *layer, int64_t N) {
     sizes s = sizes_of(layer, N);
-    return product_workspace(layer, &s) + s.T * N * (4 * s.U + larger(s.F, s.U)) + 2 * N * s.U;
+    return product_workspace(layer, &s) + s.T * N * (4 * s.U + max_of(s.F, s.U)) + 2 * N * s.U;
 }
 
 static int64_t products(const gm_layer *layer) {

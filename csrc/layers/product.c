@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/bfloat.h"
 #include "kernels/spectral.h"
@@ -48,7 +49,7 @@ int64_t gm_product_workspace(const gm_layer *layer, int64_t N) {
     gm_conv g = geometry_of(layer);
     int64_t product = gm_conv_workspace(&g, N);
     int64_t sums = gm_channels_workspace(output_rows(layer, N), output_channels(layer));
-    return product > sums ? product : sums;
+    return max_of(product, sums);
 }
 
 /* ---- The kernel in use ---- */
@@ -215,9 +216,8 @@ gm_status gm_window_axis(const gm_layer *layer, int axis, int64_t in, int64_t *o
     const gm_layer_config *config = &layer->config;
     int64_t k = config->kernel_size[axis], stride = config->strides[axis];
     if (config->padding == GM_PADDING_SAME) {
-        *out = (in + stride - 1) / stride;
-        int64_t both = (*out - 1) * stride + k - in;
-        *before = both > 0 ? both / 2 : 0; /* the odd one goes behind */
+        *out = ceil_div(in, stride);
+        *before = max_of(0, (*out - 1) * stride + k - in) / 2; /* the odd one goes behind */
         return GM_OK;
     }
     const int64_t *pad = config->padding == GM_PADDING_EXPLICIT ? config->pad : none;

@@ -1,5 +1,6 @@
 #include "metrics/neighbours.h"
 
+#include "base/sizes.h"
 #include "metrics/pairs.h"
 
 enum { WAVE_ROWS = 1024 }; /* rows whose nearest neighbours are held at a time */
@@ -51,7 +52,7 @@ static void place_nearest(gm_arena *arena, nearest *found, int64_t rows) {
 
 static void find_radii(const gm_pairs *pairs, nearest *found, int64_t rows, double *radius) {
     for (int64_t first = 0; first < pairs->R; first += rows) {
-        int64_t last = first + rows < pairs->R ? first + rows : pairs->R;
+        int64_t last = min_of(first + rows, pairs->R);
         found->first = first;
         for (int64_t i = 0; i < rows; i++) found->held[i] = 0;
         gm_pairs_visit(pairs, GM_SQUARED_DISTANCE, first, last, keep_nearest, found);
@@ -64,7 +65,7 @@ gm_status gm_neighbour_radii(int64_t N, int64_t D, int64_t k, const double *x, d
                "k is %lld, must be at least 1 and below the number of samples, %lld", (long long)k, (long long)N);
     gm_pairs pairs;
     GM_TRY(gm_pairs_create(N, N, D, x, x, &pairs, error));
-    int64_t rows = N < WAVE_ROWS ? N : WAVE_ROWS;
+    int64_t rows = min_of(N, WAVE_ROWS);
     nearest found = {.k = k};
     gm_arena arena = gm_arena_measuring();
     place_nearest(&arena, &found, rows);

@@ -1,14 +1,13 @@
 #include "metrics/pairs.h"
 
 #include "base/parallel.h"
+#include "base/sizes.h"
 #include "kernels/table.h"
 
 enum {
     BLOCK_ROWS = 32,               /* rows that share a panel while it is in the cache */
     MOST_TILE = 16 * GM_PAIR_ROWS, /* values in the widest tile */
 };
-
-static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void pack(const gm_pairs *pairs, const double *y) {
     for (int64_t c = 0; c < pairs->C; c++, y += pairs->D) {
@@ -21,7 +20,7 @@ gm_status gm_pairs_create(int64_t R, int64_t C, int64_t D, const double *x, cons
                           gm_error *error) {
     int64_t width = gm_kernels_active()->tile.vector, size;
     *pairs = (gm_pairs){.R = R, .C = C, .D = D, .x = x, .width = width};
-    int64_t columns = (C + width - 1) / width * width;
+    int64_t columns = round_up(C, width);
     GM_TRY(gm_size_multiply(columns, D, &size, "packed features", error));
     GM_TRY(gm_size_multiply(size, (int64_t)sizeof(double), &size, "packed features", error));
     gm_arena measured = gm_arena_measuring();
@@ -49,19 +48,19 @@ static void visit_tile(const visit *call, int64_t r, int64_t rows, int64_t c) {
     double value[MOST_TILE];
     (call->value == GM_PRODUCT ? kernels->product_tile : kernels->distance_tile)(
         rows, pairs->D, pairs->x + r * pairs->D, pairs->panels + c * pairs->D, value);
-    gm_pair_tile tile = {r, rows, c, lesser(pairs->width, pairs->C - c), pairs->width, value};
+    gm_pair_tile tile = {r, rows, c, min_of(pairs->width, pairs->C - c), pairs->width, value};
     call->visitor(call->context, &tile);
 }
 
 static void visit_block(void *context, int64_t index) {
     const visit *call = context;
-    int64_t begin = call->first + index * BLOCK_ROWS, end = lesser(call->last, begin + BLOCK_ROWS);
+    int64_t begin = call->first + index * BLOCK_ROWS, end = min_of(call->last, begin + BLOCK_ROWS);
     for (int64_t c = 0; c < call->pairs->C; c += call->pairs->width)
-        for (int64_t r = begin; r < end; r += GM_PAIR_ROWS) visit_tile(call, r, lesser(GM_PAIR_ROWS, end - r), c);
+        for (int64_t r = begin; r < end; r += GM_PAIR_ROWS) visit_tile(call, r, min_of(GM_PAIR_ROWS, end - r), c);
 }
 
 void gm_pairs_visit(const gm_pairs *pairs, gm_pair_value value, int64_t first, int64_t last, gm_pair_visitor visitor,
                     void *context) {
     visit call = {pairs, value, first, last, visitor, context};
-    gm_parallel_for((last - first + BLOCK_ROWS - 1) / BLOCK_ROWS, visit_block, &call);
+    gm_parallel_for(ceil_div(last - first, BLOCK_ROWS), visit_block, &call);
 }

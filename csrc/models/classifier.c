@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "kernels/softmax.h"
 #include "models/checks.h"
 
@@ -113,7 +114,7 @@ gm_status gm_classifier_train_step(gm_classifier *classifier, const gm_images *x
 /* ---- Inference ---- */
 
 static gm_status reserve_piece(gm_classifier *classifier, int64_t N, gm_error *error) {
-    return gm_network_reserve(classifier->network, N < PIECE ? N : PIECE, error);
+    return gm_network_reserve(classifier->network, min_of(N, PIECE), error);
 }
 
 gm_status gm_classifier_evaluate(gm_classifier *classifier, const gm_images *x, const int64_t *labels,
@@ -122,7 +123,7 @@ gm_status gm_classifier_evaluate(gm_classifier *classifier, const gm_images *x, 
     GM_TRY(reserve_piece(classifier, x->N, error));
     gm_classifier_losses sums = {0, 0};
     for (int64_t start = 0; start < x->N; start += PIECE) {
-        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        int64_t N = min_of(PIECE, x->N - start);
         float *logits = forward_piece(classifier, x, start, N, 0);
         gm_classifier_losses piece = loss_of_piece(classifier, N, logits, labels + start, 1.0);
         sums.loss += piece.loss;
@@ -138,7 +139,7 @@ static gm_status collect(gm_classifier *classifier, const gm_images *x, int laye
     GM_TRY(gm_check_images("classifier", x, &classifier->config.image, NULL, 0, error));
     GM_TRY(reserve_piece(classifier, x->N, error));
     for (int64_t start = 0; start < x->N; start += PIECE) {
-        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        int64_t N = min_of(PIECE, x->N - start);
         const float *logits = forward_piece(classifier, x, start, N, 0);
         const float *from = layer > classifier->last ? logits : gm_network_layer_input(classifier->network, layer);
         memcpy(out + start * size, from, (size_t)(N * size) * sizeof(float));

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/latent.h"
 #include "kernels/table.h"
@@ -174,8 +175,8 @@ gm_status gm_gan_reserve(gm_gan *gan, int64_t N, gm_error *error) {
 }
 
 static gm_status reserve_piece(gm_gan *gan, int64_t N, gm_error *error) {
-    if (gan->network[AVERAGE]) GM_TRY(gm_network_reserve(gan->network[AVERAGE], N < PIECE ? N : PIECE, error));
-    return gm_gan_reserve(gan, N < PIECE ? N : PIECE, error);
+    if (gan->network[AVERAGE]) GM_TRY(gm_network_reserve(gan->network[AVERAGE], min_of(N, PIECE), error));
+    return gm_gan_reserve(gan, min_of(N, PIECE), error);
 }
 
 /* ---- Passes ---- */
@@ -422,7 +423,7 @@ gm_status gm_gan_evaluate(gm_gan *gan, const gm_images *x, const int64_t *labels
     gm_random random = {seed, evaluation_stream, 0};
     *losses = (gm_gan_losses){0};
     for (int64_t start = 0; start < x->N; start += PIECE) {
-        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        int64_t N = min_of(PIECE, x->N - start);
         gm_random_normal(&random, N * gan->config.latent_dim, gan->buffers.noise);
         gm_gan_losses piece = evaluate_piece(gan, x, start, N, labels, gan->buffers.noise);
         add_piece(losses, &piece, (double)N / (double)x->N);
@@ -439,7 +440,7 @@ gm_status gm_gan_generate(gm_gan *gan, int64_t N, const float *z, const int64_t 
     GM_TRY(gm_network_reserve(generator, most, error));
     float scale = gan->signed_range ? 0.5f : 1.0f, shift = gan->signed_range ? 0.5f : 0.0f;
     for (int64_t start = 0; start < N; start += most) {
-        int64_t piece = N - start < most ? N - start : most;
+        int64_t piece = min_of(most, N - start);
         const float *drawn =
             draw(generator, gan, piece, z + start * gan->config.latent_dim, labels ? labels + start : NULL, 0);
         gm_kernels_active()->clamp_to_unit(piece * gan->image_size, drawn, scale, shift,
@@ -452,7 +453,7 @@ gm_status gm_gan_discriminate(gm_gan *gan, const gm_images *x, const int64_t *la
     GM_TRY(check_images(gan, x, labels, error));
     GM_TRY(reserve_piece(gan, x->N, error));
     for (int64_t start = 0; start < x->N; start += PIECE) {
-        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        int64_t N = min_of(PIECE, x->N - start);
         load(gan, x, start, N, labels, gan->buffers.inputs);
         gm_copy_rows(1, N, gm_network_forward(gan->network[DISCRIMINATOR], N, gan->buffers.inputs, 0), 0, out + start,
                      0);

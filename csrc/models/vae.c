@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/latent.h"
 #include "kernels/table.h"
@@ -134,7 +135,7 @@ gm_status gm_vae_reserve(gm_vae *vae, int64_t N, gm_error *error) {
 }
 
 static gm_status reserve_piece(gm_vae *vae, int64_t N, gm_error *error) {
-    return gm_vae_reserve(vae, N < PIECE ? N : PIECE, error);
+    return gm_vae_reserve(vae, min_of(N, PIECE), error);
 }
 
 /* ---- Forward ---- */
@@ -245,7 +246,7 @@ gm_status gm_vae_evaluate(gm_vae *vae, const gm_images *x, const int64_t *labels
     gm_random random = {seed, evaluation_stream, 0};
     gm_vae_losses total = {0, 0, 0};
     for (int64_t start = 0; start < x->N; start += PIECE) {
-        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        int64_t N = min_of(PIECE, x->N - start);
         const float *h;
         gm_random_normal(&random, N * vae->config.latent_dim, vae->buffers.noise);
         gm_vae_losses piece = forward_piece(vae, x, start, N, labels, vae->buffers.noise, 0, &h);
@@ -289,13 +290,13 @@ gm_status gm_vae_log_weights(gm_vae *vae, const gm_images *x, const int64_t *lab
                error, GM_OVERFLOW_ERROR, "VAE: more than 2^32 images or 2^40 draws");
     GM_TRY(gm_vae_reserve(vae, PIECE, error));
     for (int64_t first = 0; first < x->N; first += PIECE) {
-        int64_t images = x->N - first < PIECE ? x->N - first : PIECE, rows = images * D;
+        int64_t images = min_of(PIECE, x->N - first), rows = images * D;
         const float *h = encode_piece(vae, x, first, images, labels, 0), *target = target_of(vae, x, first, images);
         gm_latent_draws piece = {vae->config.latent_dim, D, h, draws->seed, draws->first_image + (uint64_t)first,
                                  draws->first_draw};
         for (int64_t start = 0; start < rows; start += PIECE)
-            weigh_piece(vae, &piece, start, rows - start < PIECE ? rows - start : PIECE, target,
-                        labels ? labels + first : NULL, log_weights + first * D + start);
+            weigh_piece(vae, &piece, start, min_of(PIECE, rows - start), target, labels ? labels + first : NULL,
+                        log_weights + first * D + start);
     }
     return GM_OK;
 }
@@ -308,7 +309,7 @@ gm_status gm_vae_encode(gm_vae *vae, const gm_images *x, const int64_t *labels, 
     GM_TRY(check_batch(vae, x, labels, error));
     GM_TRY(reserve_piece(vae, x->N, error));
     for (int64_t start = 0; start < x->N; start += PIECE) {
-        int64_t N = x->N - start < PIECE ? x->N - start : PIECE;
+        int64_t N = min_of(PIECE, x->N - start);
         const float *h = encode_piece(vae, x, start, N, labels, 0);
         gm_copy_rows(N, L, h, 2 * L, mean + start * L, L);
         gm_copy_rows(N, L, h + L, 2 * L, logvar + start * L, L);
@@ -325,7 +326,7 @@ gm_status gm_vae_decode(gm_vae *vae, int64_t N, const float *z, const int64_t *l
     GM_TRY(gm_network_reserve(vae->network[DECODER], most, error));
     float *input = gm_network_input(vae->network[DECODER]);
     for (int64_t start = 0; start < N; start += most) {
-        int64_t piece = N - start < most ? N - start : most;
+        int64_t piece = min_of(most, N - start);
         gm_copy_rows(piece, L, z + start * L, L, input, D);
         place_labels(vae, piece, labels ? labels + start : NULL);
         const float *drawn = gm_network_forward(vae->network[DECODER], piece, input, 0);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/bfloat.h"
 #include "network/initialize.h"
@@ -85,8 +86,6 @@ static gm_status create_weights(gm_network *network, gm_error *error) {
 
 static bool owns_output(const gm_node *n) { return !n->layer.ops->is_view && n->applied_by == GM_NONE; }
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* Run on a measuring arena, then on a placed one: the sizes are checked the first time. */
 static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, gm_plan *p, gm_error *error) {
     int64_t floats, widest = 0, workspace = 0;
@@ -99,18 +98,18 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
         const gm_layer_ops *ops = n->layer.ops;
         gm_place at = {.y = NULL};
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.in_size, n->layer.x_pairs), &floats, ops->name, error));
-        if (!ops->is_view) widest = larger(widest, floats);
+        if (!ops->is_view) widest = max_of(widest, floats);
         if (network->keeps_signals && !ops->is_view && !gm_node_is_activation(n))
             at.dx = gm_arena_floats(arena, floats);
         GM_TRY(gm_size_multiply(N, gm_words(n->layer.out_size, n->layer.y_pairs), &floats, ops->name, error));
-        if (network->keeps_signals) widest = larger(widest, floats);
+        if (network->keeps_signals) widest = max_of(widest, floats);
         if (owns_output(n)) at.y = gm_arena_floats(arena, floats);
         at.factors = gm_factors_lay_out(&n->layer, N, arena);
         if (ops->saved) {
             GM_TRY(gm_size_multiply(ops->saved(&n->layer, N), 1, &floats, ops->name, error));
             at.saved = gm_arena_floats(arena, floats);
         }
-        if (ops->workspace) workspace = larger(workspace, ops->workspace(&n->layer, N));
+        if (ops->workspace) workspace = max_of(workspace, ops->workspace(&n->layer, N));
         if (p->places) p->places[i] = at;
     }
     GM_TRY(gm_size_multiply(workspace, 1, &workspace, "workspace of a network", error));
@@ -351,8 +350,7 @@ int64_t gm_network_piece(const gm_network *network, int64_t N) {
     for (int i = 0; i < network->count; i++)
         if (owns_output(&network->nodes[i])) outputs += network->nodes[i].layer.out_size;
     int64_t piece = network->trainable / outputs;
-    piece = piece < LEAST_PIECE ? LEAST_PIECE : piece > MOST_PIECE ? MOST_PIECE : piece;
-    return N < piece ? N : piece;
+    return min_of(N, min_of(MOST_PIECE, max_of(LEAST_PIECE, piece)));
 }
 
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error) {
@@ -361,7 +359,7 @@ gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, flo
     int64_t output_size;
     GM_TRY(gm_shape_size(&network->output, &output_size, "network output", error));
     for (int64_t start = 0; start < N; start += network->plan.capacity) {
-        int64_t piece = N - start < network->plan.capacity ? N - start : network->plan.capacity;
+        int64_t piece = min_of(network->plan.capacity, N - start);
         const float *out = gm_network_forward(network, piece, x + start * network->input_size, 0);
         memcpy(y + start * output_size, out, (size_t)(piece * output_size) * sizeof(float));
     }
