@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/sizes.h"
+
 enum { SPINS = 4000, YIELD_EVERY = 16, HELPER_BITS = 16 };
 
 typedef struct pool {
@@ -178,6 +180,22 @@ int gm_parallel_slot(void) { return slot; }
 
 void gm_parallel_for(int64_t count, gm_task task, void *context) {
     gm_parallel_for_slots(count, GM_MAX_THREADS, task, context);
+}
+
+typedef struct pieces {
+    int64_t n, size;
+    gm_piece_task task;
+    void *context;
+} pieces;
+
+static void take_piece(void *context, int64_t index) {
+    const pieces *of = context;
+    int64_t first = index * of->size;
+    of->task(of->context, first, min_of(of->size, of->n - first));
+}
+
+void gm_parallel_pieces(int64_t n, int64_t size, gm_piece_task task, void *context) {
+    gm_parallel_for(ceil_div(n, size), take_piece, &(pieces){n, size, task, context});
 }
 
 void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context) {

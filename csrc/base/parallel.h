@@ -18,6 +18,11 @@ typedef void (*gm_task)(void *context, int64_t index);
 
 void gm_parallel_for(int64_t count, gm_task task, void *context);
 
+/* The same over n elements in pieces of `size`, the last one shorter: `task(context, first, count)` for each of them. The size is
+ * never to depend on the number of threads, where sums do on the size. */
+typedef void (*gm_piece_task)(void *context, int64_t first, int64_t count);
+void gm_parallel_pieces(int64_t n, int64_t size, gm_piece_task task, void *context);
+
 /* The same on at most `slots` threads. While its task runs, gm_parallel_slot() is a number below `slots` that no other
  * thread of the call has: a place for scratch that stays in one processor's cache. */
 void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context);

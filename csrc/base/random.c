@@ -44,21 +44,18 @@ typedef void (*fill_piece)(gm_random *random, int64_t n, float *out);
 typedef struct fill_call {
     fill_piece fill;
     gm_random random;
-    int64_t n;
     float *out;
 } fill_call;
 
-static void fill_one(void *context, int64_t index) {
+static void fill_one(void *context, int64_t start, int64_t n) {
     const fill_call *call = context;
-    int64_t start = index * PIECE, left = call->n - start;
     gm_random random = call->random;
     random.offset += (uint64_t)start / 4;
-    call->fill(&random, left < PIECE ? left : PIECE, call->out + start);
+    call->fill(&random, n, call->out + start);
 }
 
 static void fill_all(fill_piece fill, gm_random *random, int64_t n, float *out) {
-    fill_call call = {fill, *random, n, out};
-    gm_parallel_for((n + PIECE - 1) / PIECE, fill_one, &call);
+    gm_parallel_pieces(n, PIECE, fill_one, &(fill_call){fill, *random, out});
     random->offset += ((uint64_t)n + 3) / 4;
 }
 

@@ -5,60 +5,40 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/sizes.h"
 #include "kernels/table.h"
 
 enum { PIECE = 16384, MOST_PARTIALS = 256 };
 
-/* n elements in pieces of `size`, the last one shorter. */
-typedef struct cut {
-    int64_t n, size;
-} cut;
-
-static int64_t cut_count(cut c) { return (c.n + c.size - 1) / c.size; }
-static int64_t cut_start(cut c, int64_t index) { return index * c.size; }
-static int64_t cut_length(cut c, int64_t index) {
-    int64_t left = c.n - index * c.size;
-    return left < c.size ? left : c.size;
-}
-
-static cut cut_evenly(int64_t n) { return (cut){n, PIECE}; }
-
-/* At most MOST_PARTIALS pieces, so that their sums fit on the stack. */
-static cut cut_for_sums(int64_t n) {
-    int64_t pieces = (n + PIECE - 1) / PIECE;
-    int64_t times = (pieces + MOST_PARTIALS - 1) / MOST_PARTIALS;
-    return (cut){n, PIECE * (times ? times : 1)};
-}
+/* The size of pieces of n elements, at most MOST_PARTIALS of them, so that their sums fit on the stack. */
+static int64_t piece_for_sums(int64_t n) { return PIECE * max_of(1, ceil_div(ceil_div(n, PIECE), MOST_PARTIALS)); }
 
 /* ---- Maps ---- */
 
 typedef struct map_call {
-    cut cut;
     gm_activation act;
     const float *x, *y;
     float *out;
 } map_call;
 
-static void activate_piece(void *context, int64_t index) {
+static void activate_piece(void *context, int64_t at, int64_t n) {
     const map_call *call = context;
-    int64_t at = cut_start(call->cut, index);
-    gm_kernels_active()->activate(call->act, cut_length(call->cut, index), call->x + at, call->out + at);
+    gm_kernels_active()->activate(call->act, n, call->x + at, call->out + at);
 }
 
 void gm_activate(gm_activation act, int64_t n, const float *x, float *y) {
-    map_call call = {cut_evenly(n), act, x, NULL, y};
-    gm_parallel_for(cut_count(call.cut), activate_piece, &call);
+    map_call call = {act, x, NULL, y};
+    gm_parallel_pieces(n, PIECE, activate_piece, &call);
 }
 
-static void activate_backward_piece(void *context, int64_t index) {
+static void activate_backward_piece(void *context, int64_t at, int64_t n) {
     const map_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    gm_kernels_active()->activate_backward(call->act, length, call->y + at, call->x + at, call->out + at);
+    gm_kernels_active()->activate_backward(call->act, n, call->y + at, call->x + at, call->out + at);
 }
 
 void gm_activate_backward(gm_activation act, int64_t n, const float *y, const float *dy, float *dx) {
-    map_call call = {cut_evenly(n), act, dy, y, dx};
-    gm_parallel_for(cut_count(call.cut), activate_backward_piece, &call);
+    map_call call = {act, dy, y, dx};
+    gm_parallel_pieces(n, PIECE, activate_backward_piece, &call);
 }
 
 /* ---- Sums over everything ---- */
@@ -66,7 +46,7 @@ void gm_activate_backward(gm_activation act, int64_t n, const float *y, const fl
 typedef double (*loss_kernel)(int64_t n, const float *x, const float *t, float scale, float *dx);
 
 typedef struct loss_call {
-    cut cut;
+    int64_t piece;
     loss_kernel kernel;
     const float *x, *t;
     float scale;
@@ -74,29 +54,28 @@ typedef struct loss_call {
     double partial[MOST_PARTIALS];
 } loss_call;
 
-static void loss_piece(void *context, int64_t index) {
+static void loss_piece(void *context, int64_t at, int64_t n) {
     loss_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    call->partial[index] = call->kernel(length, call->x + at, call->t + at, call->scale, call->dx + at);
+    call->partial[at / call->piece] = call->kernel(n, call->x + at, call->t + at, call->scale, call->dx + at);
 }
 
-static double run_loss(loss_call *call) {
+static double run_loss(int64_t n, loss_call *call) {
     double total = 0;
-    gm_parallel_for(cut_count(call->cut), loss_piece, call);
-    for (int64_t i = 0; i < cut_count(call->cut); i++) total += call->partial[i];
+    gm_parallel_pieces(n, call->piece, loss_piece, call);
+    for (int64_t i = 0; i < ceil_div(n, call->piece); i++) total += call->partial[i];
     return total;
 }
 
 double gm_cross_entropy(int64_t n, const float *x, const float *t, float scale, float *dx) {
-    loss_call call = {.cut = cut_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
+    loss_call call = {.piece = piece_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
     call.kernel = gm_kernels_active()->cross_entropy;
-    return run_loss(&call);
+    return run_loss(n, &call);
 }
 
 double gm_squared_error(int64_t n, const float *x, const float *t, float scale, float *dx) {
-    loss_call call = {.cut = cut_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
+    loss_call call = {.piece = piece_for_sums(n), .x = x, .t = t, .scale = scale, .dx = dx};
     call.kernel = gm_kernels_active()->squared_error;
-    return run_loss(&call);
+    return run_loss(n, &call);
 }
 
 typedef struct loss_rows_call {
@@ -127,22 +106,21 @@ void gm_squared_error_rows(int64_t N, int64_t n, float *x, const float *t, int64
 }
 
 typedef struct peak_call {
-    cut cut;
+    int64_t piece;
     const float *x;
     float partial[MOST_PARTIALS];
 } peak_call;
 
-static void peak_piece(void *context, int64_t index) {
+static void peak_piece(void *context, int64_t at, int64_t n) {
     peak_call *call = context;
-    call->partial[index] =
-        gm_kernels_active()->peak(cut_length(call->cut, index), call->x + cut_start(call->cut, index));
+    call->partial[at / call->piece] = gm_kernels_active()->peak(n, call->x + at);
 }
 
 float gm_peak(int64_t n, const float *x) {
-    peak_call call = {.cut = cut_for_sums(n), .x = x};
-    gm_parallel_for(cut_count(call.cut), peak_piece, &call);
+    peak_call call = {.piece = piece_for_sums(n), .x = x};
+    gm_parallel_pieces(n, call.piece, peak_piece, &call);
     float largest = 0;
-    for (int64_t i = 0; i < cut_count(call.cut); i++)
+    for (int64_t i = 0; i < ceil_div(n, call.piece); i++)
         if (call.partial[i] > largest) largest = call.partial[i];
     return largest;
 }
@@ -150,7 +128,6 @@ float gm_peak(int64_t n, const float *x) {
 /* ---- Dropout ---- */
 
 typedef struct dropout_call {
-    cut cut;
     const gm_random *random;
     uint32_t threshold;
     float scale;
@@ -159,69 +136,63 @@ typedef struct dropout_call {
     float *y;
 } dropout_call;
 
-static void dropout_piece(void *context, int64_t index) {
+static void dropout_piece(void *context, int64_t at, int64_t n) {
     const dropout_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
     gm_random random = *call->random;
     random.offset += (uint64_t)at / 4; /* four words a block; a piece is a whole number of groups */
-    gm_kernels_active()->dropout(&random, call->threshold, call->scale, length, call->x + at, call->keep + at,
-                                 call->y + at);
+    gm_kernels_active()->dropout(&random, call->threshold, call->scale, n, call->x + at, call->keep + at, call->y + at);
 }
 
 void gm_dropout(const gm_random *random, float rate, int64_t n, const float *x, uint8_t *keep, float *y) {
-    dropout_call call = {cut_evenly(n), random, (uint32_t)((double)rate * 0x1p32), 1.0f / (1.0f - rate), x, keep, y};
-    gm_parallel_for(cut_count(call.cut), dropout_piece, &call);
+    dropout_call call = {random, (uint32_t)((double)rate * 0x1p32), 1.0f / (1.0f - rate), x, keep, y};
+    gm_parallel_pieces(n, PIECE, dropout_piece, &call);
 }
 
-static void dropout_backward_piece(void *context, int64_t index) {
+static void dropout_backward_piece(void *context, int64_t at, int64_t n) {
     const dropout_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    gm_kernels_active()->dropout_backward(call->scale, length, call->keep + at, call->x + at, call->y + at);
+    gm_kernels_active()->dropout_backward(call->scale, n, call->keep + at, call->x + at, call->y + at);
 }
 
 void gm_dropout_backward(float rate, int64_t n, const uint8_t *keep, const float *dy, float *dx) {
     /* The mask is only read: the cast lets both directions share one context. */
-    dropout_call call = {cut_evenly(n), NULL, 0, 1.0f / (1.0f - rate), dy, (uint8_t *)(uintptr_t)keep, dx};
-    gm_parallel_for(cut_count(call.cut), dropout_backward_piece, &call);
+    dropout_call call = {NULL, 0, 1.0f / (1.0f - rate), dy, (uint8_t *)(uintptr_t)keep, dx};
+    gm_parallel_pieces(n, PIECE, dropout_backward_piece, &call);
 }
 
 /* ---- Copies and averages ---- */
 
 typedef struct weights_call {
-    cut cut;
     float number;
     const float *from;
     float *to;
 } weights_call;
 
-static void clip_piece(void *context, int64_t index) {
+static void clip_piece(void *context, int64_t at, int64_t n) {
     const weights_call *call = context;
-    gm_kernels_active()->clip(call->number, cut_length(call->cut, index), call->to + cut_start(call->cut, index));
+    gm_kernels_active()->clip(call->number, n, call->to + at);
 }
 
 void gm_clip(float bound, int64_t n, float *x) {
-    weights_call call = {cut_evenly(n), bound, NULL, x};
-    gm_parallel_for(cut_count(call.cut), clip_piece, &call);
+    weights_call call = {bound, NULL, x};
+    gm_parallel_pieces(n, PIECE, clip_piece, &call);
 }
 
-static void copy_piece(void *context, int64_t index) {
+static void copy_piece(void *context, int64_t at, int64_t n) {
     const weights_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    memcpy(call->to + at, call->from + at, (size_t)length * sizeof *call->to);
+    memcpy(call->to + at, call->from + at, (size_t)n * sizeof *call->to);
 }
 
 void gm_copy(int64_t n, const float *x, float *y) {
-    weights_call call = {cut_evenly(n), 0.0f, x, y};
-    gm_parallel_for(cut_count(call.cut), copy_piece, &call);
+    weights_call call = {0.0f, x, y};
+    gm_parallel_pieces(n, PIECE, copy_piece, &call);
 }
 
-static void moving_average_piece(void *context, int64_t index) {
+static void moving_average_piece(void *context, int64_t at, int64_t n) {
     const weights_call *call = context;
-    int64_t at = cut_start(call->cut, index), length = cut_length(call->cut, index);
-    gm_kernels_active()->moving_average(call->number, length, call->from + at, call->to + at);
+    gm_kernels_active()->moving_average(call->number, n, call->from + at, call->to + at);
 }
 
 void gm_moving_average(float decay, int64_t n, const float *x, float *mean) {
-    weights_call call = {cut_evenly(n), decay, x, mean};
-    gm_parallel_for(cut_count(call.cut), moving_average_piece, &call);
+    weights_call call = {decay, x, mean};
+    gm_parallel_pieces(n, PIECE, moving_average_piece, &call);
 }

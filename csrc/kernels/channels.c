@@ -31,11 +31,6 @@ int64_t gm_channels_workspace(int64_t rows, int64_t C) {
     return doubles * (int64_t)(sizeof(double) / sizeof(float));
 }
 
-static int64_t piece_length(const gm_channels *channels, int64_t index) {
-    int64_t left = channels->n - index * channels->piece;
-    return left < channels->piece ? left : channels->piece;
-}
-
 /* ---- Sums ---- */
 
 typedef struct sum_call {
@@ -44,31 +39,33 @@ typedef struct sum_call {
     double *partial; /* (pieces, 2, width) */
 } sum_call;
 
-static void moments_piece(void *context, int64_t index) {
+/* Those of the piece that begins at `at`. */
+static double *sums_of(const sum_call *call, int64_t at) {
+    return call->partial + at / call->channels->piece * 2 * call->channels->width;
+}
+
+static void moments_piece(void *context, int64_t at, int64_t n) {
     const sum_call *call = context;
-    int64_t at = index * call->channels->piece, W = call->channels->width;
-    double *sums = call->partial + index * 2 * W;
+    int64_t W = call->channels->width;
+    double *sums = sums_of(call, at);
     bool in_pairs = call->channels->in_pairs.x;
-    gm_kernels_active()->channel_moments(piece_length(call->channels, index), W, in_pairs,
-                                         call->x + gm_words(at, in_pairs), sums, sums + W);
+    gm_kernels_active()->channel_moments(n, W, in_pairs, call->x + gm_words(at, in_pairs), sums, sums + W);
 }
 
-static void products_piece(void *context, int64_t index) {
+static void products_piece(void *context, int64_t at, int64_t n) {
     const sum_call *call = context;
-    int64_t at = index * call->channels->piece, W = call->channels->width;
-    double *sums = call->partial + index * 2 * W;
+    int64_t W = call->channels->width;
+    double *sums = sums_of(call, at);
     gm_in_pairs in_pairs = call->channels->in_pairs;
-    gm_kernels_active()->channel_products(piece_length(call->channels, index), W, in_pairs,
-                                          call->dy + gm_words(at, in_pairs.y), call->x + gm_words(at, in_pairs.x),
-                                          call->center, sums, sums + W);
+    gm_kernels_active()->channel_products(n, W, in_pairs, call->dy + gm_words(at, in_pairs.y),
+                                          call->x + gm_words(at, in_pairs.x), call->center, sums, sums + W);
 }
 
-static void sums_piece(void *context, int64_t index) {
+static void sums_piece(void *context, int64_t at, int64_t n) {
     const sum_call *call = context;
-    int64_t at = index * call->channels->piece, W = call->channels->width;
+    int64_t W = call->channels->width;
     bool in_pairs = call->channels->in_pairs.y;
-    gm_kernels_active()->channel_sums(piece_length(call->channels, index), W, in_pairs,
-                                      call->dy + gm_words(at, in_pairs), call->partial + index * 2 * W);
+    gm_kernels_active()->channel_sums(n, W, in_pairs, call->dy + gm_words(at, in_pairs), sums_of(call, at));
 }
 
 /* The total of channel c: over the pieces, and in each over its columns. Half 0 or 1 of each piece's sums. */
@@ -80,8 +77,8 @@ static double channel_total(const gm_channels *channels, const double *partial, 
     return total;
 }
 
-static void run_sums(sum_call *call, gm_task task, double *first, double *second) {
-    gm_parallel_for(call->channels->pieces, task, call);
+static void run_sums(sum_call *call, gm_piece_task task, double *first, double *second) {
+    gm_parallel_pieces(call->channels->n, call->channels->piece, task, call);
     for (int64_t c = 0; c < call->channels->C; c++) {
         first[c] = channel_total(call->channels, call->partial, 0, c);
         second[c] = channel_total(call->channels, call->partial, 1, c);
@@ -101,7 +98,7 @@ void gm_channel_products(const gm_channels *channels, const float *dy, const flo
 
 void gm_add_channel_sums(const gm_channels *channels, const float *dy, float *gradient, float *workspace) {
     sum_call call = {channels, NULL, dy, NULL, (double *)(void *)workspace};
-    gm_parallel_for(channels->pieces, sums_piece, &call);
+    gm_parallel_pieces(channels->n, channels->piece, sums_piece, &call);
     for (int64_t c = 0; c < channels->C; c++)
         gradient[c] = (float)((double)gradient[c] + channel_total(channels, call.partial, 0, c));
 }
@@ -122,41 +119,39 @@ typedef struct map_call {
     float *out;
 } map_call;
 
-static void affine_piece(void *context, int64_t index) {
+static void affine_piece(void *context, int64_t at, int64_t n) {
     const map_call *call = context;
     const gm_kernels *kernels = gm_kernels_active();
-    int64_t at = index * call->channels->piece, length = piece_length(call->channels, index);
     gm_in_pairs in_pairs = call->channels->in_pairs;
     float *y = call->out + gm_words(at, in_pairs.y);
-    kernels->channel_affine(length, call->channels->width, in_pairs, call->x + gm_words(at, in_pairs.x),
-                            call->terms.center, call->terms.a, call->terms.b, gm_slope_of(call->act), call->streams, y);
-    if (gm_is_curved(call->act)) kernels->activate(call->act, length, y, y);
+    kernels->channel_affine(n, call->channels->width, in_pairs, call->x + gm_words(at, in_pairs.x), call->terms.center,
+                            call->terms.a, call->terms.b, gm_slope_of(call->act), call->streams, y);
+    if (gm_is_curved(call->act)) kernels->activate(call->act, n, y, y);
 }
 
 void gm_channel_affine(const gm_channels *channels, const float *x, const float *center, const float *scale,
                        const float *shift, gm_activation act, float *y) {
     bool pairs = channels->in_pairs.y;
     bool streams =
-        !gm_is_curved(act) && y != x && gm_streams(y, gm_words(channels->n, pairs), gm_words(channels->width, pairs));
+        !gm_is_curved(act) && y != x && gm_streams(y, gm_words(channels->n, pairs), gm_words(channels->C, pairs));
     map_call call = {channels, NULL, x, {center, scale, shift, NULL}, act, streams, y};
-    gm_parallel_for(channels->pieces, affine_piece, &call);
+    gm_parallel_pieces(channels->n, channels->piece, affine_piece, &call);
 }
 
-static void blend_piece(void *context, int64_t index) {
+static void blend_piece(void *context, int64_t at, int64_t n) {
     const map_call *call = context;
     const gm_kernels *kernels = gm_kernels_active();
     const gm_channel_terms *terms = &call->terms;
-    int64_t at = index * call->channels->piece, length = piece_length(call->channels, index);
     gm_in_pairs in_pairs = call->channels->in_pairs;
     const float *x = call->x + gm_words(at, in_pairs.x);
     float *dx = call->out + gm_words(at, in_pairs.x);
-    kernels->channel_blend(length, call->channels->width, in_pairs, call->dy + gm_words(at, in_pairs.y), x,
-                           terms->center, terms->a, terms->b, terms->c, gm_slope_of(call->act), dx);
-    if (gm_is_curved(call->act)) kernels->activate_backward(call->act, length, x, dx, dx);
+    kernels->channel_blend(n, call->channels->width, in_pairs, call->dy + gm_words(at, in_pairs.y), x, terms->center,
+                           terms->a, terms->b, terms->c, gm_slope_of(call->act), dx);
+    if (gm_is_curved(call->act)) kernels->activate_backward(call->act, n, x, dx, dx);
 }
 
 void gm_channel_blend(const gm_channels *channels, const float *dy, const float *x, const gm_channel_terms *terms,
                       gm_activation gate, float *dx) {
     map_call call = {channels, dy, x, *terms, gate, false, dx};
-    gm_parallel_for(channels->pieces, blend_piece, &call);
+    gm_parallel_pieces(channels->n, channels->piece, blend_piece, &call);
 }

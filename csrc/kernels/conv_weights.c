@@ -254,17 +254,16 @@ static void weight_task(void *context, int64_t index) {
 
 enum { ADD_PIECE = 4096 };
 
-static void clear_task(void *context, int64_t index) {
+static void clear_piece(void *context, int64_t first, int64_t count) {
     const weight_gradient *op = context;
-    int64_t total = op->splits * weight_count(op->g), end = min_of(total, (index + 1) * ADD_PIECE);
-    for (int64_t i = index * ADD_PIECE; i < end; i++) op->parts[i] = 0.0f;
+    for (int64_t i = first; i < first + count; i++) op->parts[i] = 0.0f;
 }
 
 /* dw += the splits' buffers, in their order. */
-static void add_task(void *context, int64_t index) {
+static void add_piece(void *context, int64_t first, int64_t length) {
     const weight_gradient *op = context;
-    int64_t count = weight_count(op->g), K = op->g->K, rows = count / K, end = min_of(count, (index + 1) * ADD_PIECE);
-    for (int64_t i = index * ADD_PIECE; i < end; i++) {
+    int64_t count = weight_count(op->g), K = op->g->K, rows = count / K;
+    for (int64_t i = first; i < first + length; i++) {
         int64_t at = op->swapped ? i % K * rows + i / K : i;
         float sum = 0.0f;
         for (int64_t split = 0; split < op->splits; split++) sum += op->parts[split * count + at];
@@ -277,9 +276,9 @@ void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const fl
         .kernels = gm_kernels_for(g->precision), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
     plan_weight_gradient(&op);
     int64_t count = weight_count(g);
-    if (!is_direct(&op)) gm_parallel_for(ceil_div(op.splits * count, ADD_PIECE), clear_task, &op);
+    if (!is_direct(&op)) gm_parallel_pieces(op.splits * count, ADD_PIECE, clear_piece, &op);
     gm_parallel_for(op.splits * op.row_parts * op.run_parts * op.column_parts, weight_task, &op);
-    if (!is_direct(&op)) gm_parallel_for(ceil_div(count, ADD_PIECE), add_task, &op);
+    if (!is_direct(&op)) gm_parallel_pieces(count, ADD_PIECE, add_piece, &op);
 }
 
 int64_t gm_conv_sweep_workspace(const gm_conv *g) {

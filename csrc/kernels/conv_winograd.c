@@ -284,11 +284,11 @@ typedef struct taps_gradient {
     float *sums;          /* (9, C, K) */
 } taps_gradient;
 
-static void transform_task(void *context, int64_t index) {
+static void transform_piece(void *context, int64_t begin, int64_t count) {
     const taps_gradient *op = context;
     const gm_conv *g = op->g;
     images image = image_of(g), map = map_of(g);
-    for (int64_t t = index * GATHERED; t < min_of(op->count, (index + 1) * GATHERED); t++) {
+    for (int64_t t = begin; t < begin + count; t++) {
         square at = square_of(&op->rows, &op->columns, op->first + t);
         const float *window[9], *outputs[4];
         list_window(&op->rows, &op->columns, at, &image, op->x, op->zeros, window);
@@ -360,7 +360,7 @@ void gm_conv_winograd_weights(const gm_conv *g, int64_t N, const float *x, const
         gm_parallel_for(g->C, clear_task, &op);
         for (op.first = 0; op.first < squares; op.first += CHUNK) {
             op.count = min_of(CHUNK, squares - op.first);
-            gm_parallel_for(ceil_div(op.count, GATHERED), transform_task, &op);
+            gm_parallel_pieces(op.count, GATHERED, transform_piece, &op);
             gm_parallel_for(POINTS * op.row_parts, sum_task, &op);
         }
         gm_parallel_for(g->C, fold_task, &op);

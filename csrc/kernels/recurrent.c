@@ -10,26 +10,22 @@ enum { PIECE = 2048 }; /* units in a piece, about: each costs several exponentia
 typedef struct cell_call {
     const gm_lstm_step *step;
     void (*kernel)(const gm_lstm_step *step, int64_t first, int64_t last, int64_t U);
-    int64_t N, U, piece; /* piece: samples in a piece */
+    int64_t U;
 } cell_call;
 
-static void cell_piece(void *context, int64_t index) {
+static void cell_piece(void *context, int64_t first, int64_t samples) {
     const cell_call *call = context;
-    int64_t first = index * call->piece;
-    call->kernel(call->step, first, min_of(call->N, first + call->piece), call->U);
+    call->kernel(call->step, first, first + samples, call->U);
 }
 
-static void run(cell_call *call) {
-    call->piece = max_of(1, PIECE / call->U);
-    gm_parallel_for(ceil_div(call->N, call->piece), cell_piece, call);
-}
+static void run(int64_t N, cell_call *call) { gm_parallel_pieces(N, max_of(1, PIECE / call->U), cell_piece, call); }
 
 void gm_lstm_cell(const gm_lstm_step *step, int64_t N, int64_t U) {
-    run(&(cell_call){.step = step, .kernel = gm_kernels_active()->lstm_cell, .N = N, .U = U});
+    run(N, &(cell_call){step, gm_kernels_active()->lstm_cell, U});
 }
 
 void gm_lstm_cell_backward(const gm_lstm_step *step, int64_t N, int64_t U) {
-    run(&(cell_call){.step = step, .kernel = gm_kernels_active()->lstm_cell_backward, .N = N, .U = U});
+    run(N, &(cell_call){step, gm_kernels_active()->lstm_cell_backward, U});
 }
 
 typedef struct exchange_call {

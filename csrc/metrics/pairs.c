@@ -36,7 +36,7 @@ void gm_pairs_free(gm_pairs *pairs) { gm_arena_free(&pairs->memory); }
 typedef struct visit {
     const gm_pairs *pairs;
     gm_pair_value value;
-    int64_t first, last;
+    int64_t first;
     gm_pair_visitor visitor;
     void *context;
 } visit;
@@ -52,15 +52,15 @@ static void visit_tile(const visit *call, int64_t r, int64_t rows, int64_t c) {
     call->visitor(call->context, &tile);
 }
 
-static void visit_block(void *context, int64_t index) {
+static void visit_block(void *context, int64_t at, int64_t rows) {
     const visit *call = context;
-    int64_t begin = call->first + index * BLOCK_ROWS, end = min_of(call->last, begin + BLOCK_ROWS);
+    int64_t begin = call->first + at, end = begin + rows;
     for (int64_t c = 0; c < call->pairs->C; c += call->pairs->width)
         for (int64_t r = begin; r < end; r += GM_PAIR_ROWS) visit_tile(call, r, min_of(GM_PAIR_ROWS, end - r), c);
 }
 
 void gm_pairs_visit(const gm_pairs *pairs, gm_pair_value value, int64_t first, int64_t last, gm_pair_visitor visitor,
                     void *context) {
-    visit call = {pairs, value, first, last, visitor, context};
-    gm_parallel_for(ceil_div(last - first, BLOCK_ROWS), visit_block, &call);
+    visit call = {pairs, value, first, visitor, context};
+    gm_parallel_pieces(last - first, BLOCK_ROWS, visit_block, &call);
 }

@@ -113,20 +113,18 @@ void gm_optimizer_move(const gm_optimizer *optimizer, int64_t first, int64_t cou
 
 typedef struct move_call {
     const gm_optimizer *optimizer;
-    int64_t first, count;
+    int64_t first;
     const float *g;
     float *p;
 } move_call;
 
-static void move_piece(void *context, int64_t index) {
+static void move_piece(void *context, int64_t at, int64_t count) {
     const move_call *call = context;
-    int64_t at = index * PIECE, left = call->count - at;
-    gm_optimizer_move(call->optimizer, call->first + at, left < PIECE ? left : PIECE, call->g + at, call->p + at);
+    gm_optimizer_move(call->optimizer, call->first + at, count, call->g + at, call->p + at);
 }
 
 void gm_optimizer_move_many(const gm_optimizer *optimizer, int64_t first, int64_t count, const float *g, float *p) {
-    move_call call = {optimizer, first, count, g, p};
-    gm_parallel_for((count + PIECE - 1) / PIECE, move_piece, &call);
+    gm_parallel_pieces(count, PIECE, move_piece, &(move_call){optimizer, first, g, p});
 }
 
 gm_status gm_optimizer_set_learning_rate(gm_optimizer *optimizer, float learning_rate, gm_error *error) {

@@ -39,6 +39,28 @@ TEST(each_index_once) {
     }
 }
 
+enum { PIECE = 7 };
+
+static void count_piece(void *context, int64_t first, int64_t count) {
+    CHECK(first % PIECE == 0 && count >= 1 && count <= PIECE, "a piece of %lld at %lld", (long long)count,
+          (long long)first);
+    for (int64_t i = first; i < first + count; i++) count_one(context, i);
+}
+
+TEST(each_element_in_one_piece) {
+    static const int64_t lengths[] = {0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, MOST - 1, MOST};
+    for (int t = 0; t < 4; t++) {
+        gm_set_num_threads(thread_counts[t]);
+        for (int l = 0; l < 8; l++) {
+            tally seen = {{0}};
+            gm_parallel_pieces(lengths[l], PIECE, count_piece, &seen);
+            for (int64_t i = 0; i < MOST; i++)
+                CHECK(seen.calls[i] == (i < lengths[l]), "%lld of %lld: %d times", (long long)i, (long long)lengths[l],
+                      seen.calls[i]);
+        }
+    }
+}
+
 TEST(thread_count_is_bounded) {
     gm_set_num_threads(0);
     CHECK(gm_num_threads() >= 1, "%d threads", gm_num_threads());
@@ -129,5 +151,5 @@ TEST(fork_while_the_pool_is_busy) {
     each_once(MOST);
 }
 
-MAIN(CASE(each_index_once), CASE(thread_count_is_bounded), CASE(nested_calls), CASE(two_callers_at_once),
-     CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
+MAIN(CASE(each_index_once), CASE(each_element_in_one_piece), CASE(thread_count_is_bounded), CASE(nested_calls),
+     CASE(two_callers_at_once), CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
