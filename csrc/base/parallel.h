@@ -23,10 +23,13 @@ void gm_parallel_for(int64_t count, gm_task task, void *context);
 typedef void (*gm_piece_task)(void *context, int64_t first, int64_t count);
 void gm_parallel_pieces(int64_t n, int64_t size, gm_piece_task task, void *context);
 
-/* The same on at most `slots` threads. While its task runs, gm_parallel_slot() is a number below `slots` that no other
+/* gm_parallel_for on at most `slots` threads. While its task runs, gm_parallel_slot() is a number below `slots` that no other
  * thread of the call has: a place for scratch that stays in one processor's cache. */
 void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context);
 int gm_parallel_slot(void);
+
+/* So many slots, unless their scratch is large; and the floats of a cache line, which no two threads should write to. */
+enum { GM_SLOTS = 16, GM_LINE_FLOATS = 16 };
 
 /* 1..GM_MAX_THREADS; starts at GENMODELS_NUM_THREADS or the number of processors this process may use. */
 int gm_num_threads(void);

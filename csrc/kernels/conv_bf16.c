@@ -30,10 +30,7 @@ enum {
     PIECE = 8192,
     MOVED_PIECE = 256,        /* of 16 rows: 16 KB, in the L1 */
     CHUNK_FLOATS = 256 << 10, /* made at a time, by a thread on its own or by all: 1 MB */
-    SLOTS = 16,               /* most threads that do it on their own */
-    WHOLE_TILE = 32,          /* rows of any instruction set's */
-    FEW_USES = 4,             /* of a value in pairs that make a copy in floats a waste */
-    LINE = 16                 /* floats in a cache line */
+    FEW_USES = 4              /* of a value in pairs that make a copy in floats a waste */
 };
 
 static int64_t pairs_of(int64_t n) { return ceil_div(n, 2); }
@@ -86,7 +83,7 @@ static int64_t plane_floats(const operand *o) { return o->sets * made_rows(o) * 
 
 /* Cache lines of their own. */
 static int64_t made_floats(const operand *o) {
-    return is_ready(o) ? 0 : round_up(part_count(o) * plane_floats(o), LINE);
+    return is_ready(o) ? 0 : round_up(part_count(o) * plane_floats(o), GM_LINE_FLOATS);
 }
 
 /* Rows without an empty half at their ends are as good as one. */
@@ -315,7 +312,7 @@ static bool makes_own(const plan *p) { return p->left.made == BORDERED && p->N >
 /* How many images are made and multiplied at a time: what is made of them stays in the caches until then. Whole tiles: those
  * of whole rows may hold two images. */
 static int64_t images_a_chunk(const plan *p) {
-    int64_t images = max_of(1, CHUNK_FLOATS / image_floats(p)), tile = p->left.made == BORDERED ? 2 : WHOLE_TILE;
+    int64_t images = max_of(1, CHUNK_FLOATS / image_floats(p)), tile = p->left.made == BORDERED ? 2 : GM_TALLEST_TILE;
     if (makes_own(p)) images = min_of(images, max_of(tile, p->N / WANTED_TASKS));
     if (is_ready(&p->left)) return p->N;
     return min_of(p->N, images > tile ? images / tile * tile : images);
@@ -363,7 +360,7 @@ static void chunk_task(void *context, int64_t index) {
     multiply_chunk(all, index * all->chunk, all->own + gm_parallel_slot() * all->own_floats);
 }
 
-static int64_t slots_of(const plan *whole) { return makes_own(whole) ? SLOTS : 1; }
+static int64_t slots_of(const plan *whole) { return makes_own(whole) ? GM_SLOTS : 1; }
 
 static void multiply_batch(batch all, const float *w, float *workspace) {
     plan whole = plan_of(&all, all.N);
@@ -375,7 +372,7 @@ static void multiply_batch(batch all, const float *w, float *workspace) {
     all.right = make(first.right, w, right);
     if (first.left.parts) gm_conv_gather_pack(&first.g, all.adjoint, all.right, all.packed);
     if (makes_own(&whole))
-        gm_parallel_for_slots(ceil_div(all.N, all.chunk), SLOTS, chunk_task, &all);
+        gm_parallel_for_slots(ceil_div(all.N, all.chunk), GM_SLOTS, chunk_task, &all);
     else
         for (int64_t n = 0; n < all.N; n += all.chunk) multiply_chunk(&all, n, all.own);
 }

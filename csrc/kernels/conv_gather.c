@@ -27,8 +27,7 @@ enum {
     BAND_FLOATS = 24 * 1024,  /* input floats in a band: 96 KB, of an L2 of 1 or 2 MB */
     PANEL_FLOATS = 64 * 1024, /* of a panel: 256 KB, which stay in the L2 beside a band */
     PAGE_FLOATS = 1024,
-    L1_FLOATS = 8 * 1024, /* packed weights that stay in the L1 beside the images: 32 KB */
-    WIDEST = 64           /* no panel of any instruction set is wider */
+    L1_FLOATS = 8 * 1024 /* packed weights that stay in the L1 beside the images: 32 KB */
 };
 
 typedef struct phase {
@@ -179,7 +178,7 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
                      const gm_rows *rows, const float *a, int64_t out) {
     const gm_tile_sizes *tile = &op->tile;
     int64_t most = op->dot ? tile->dot_rows : gm_tile_rows(tile, panel.columns), tiles = ceil_div(rows->count, most);
-    float bias[WIDEST] = {0}; /* the last panel's bias, whole */
+    float bias[GM_WIDEST_PANEL] = {0}; /* the last panel's bias, whole */
     const float *at_bias = op->epilogue.bias ? op->epilogue.bias + panel.first : NULL;
     if (at_bias && panel.columns < panel.width && !op->dot) {
         for (int64_t k = 0; k < panel.columns; k++) bias[k] = at_bias[k];
@@ -393,7 +392,7 @@ void gm_conv_gather(const gm_conv *g, bool adjoint, int64_t N, const float *x, c
 
 int64_t gm_conv_gather_workspace(const gm_conv *g) {
     int64_t taps = parts_of(g) * g->R * g->S, depth_forward = taps * g->C, depth_backward = taps * g->K;
-    int64_t forward = depth_forward * round_up(g->K, WIDEST);
-    int64_t backward = depth_backward * round_up(g->C, WIDEST);
+    int64_t forward = depth_forward * round_up(g->K, GM_WIDEST_PANEL);
+    int64_t backward = depth_backward * round_up(g->C, GM_WIDEST_PANEL);
     return max_of(forward, backward);
 }

@@ -16,11 +16,9 @@
 #include "kernels/epilogue.h"
 
 enum {
-    SLOTS = 16,        /* most threads */
     PLACES = 1024,     /* multiplied at a time, where images are small */
     TERMS = 128 << 10, /* most of an image: 512 KB */
-    FEWEST = 16,       /* channels to sum over */
-    LINE = 16          /* floats in a cache line */
+    FEWEST = 16        /* channels to sum over */
 };
 
 static int64_t terms_of_place(const gm_conv *g) { return g->R * g->S * g->C; }
@@ -105,7 +103,7 @@ static void add_image(const batch *all, int64_t n, const float *terms) {
     }
 }
 
-static int64_t terms_floats(const gm_conv *g, int64_t N) { return round_up(N * terms_of_image(g), LINE); }
+static int64_t terms_floats(const gm_conv *g, int64_t N) { return round_up(N * terms_of_image(g), GM_LINE_FLOATS); }
 
 static void images_task(void *context, int64_t index) {
     const batch *all = context;
@@ -118,7 +116,7 @@ static void images_task(void *context, int64_t index) {
 }
 
 static int64_t own_floats(const gm_conv *g, int64_t images) {
-    return terms_floats(g, images) + round_up(make_workspace(g, images), LINE);
+    return terms_floats(g, images) + round_up(make_workspace(g, images), GM_LINE_FLOATS);
 }
 
 void gm_conv_taps(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx, const gm_epilogue *epilogue,
@@ -126,10 +124,10 @@ void gm_conv_taps(const gm_conv *g, int64_t N, const float *dy, const float *w, 
     batch all = {.g = g, .N = N, .images = images_a_task(g, N), .dy = dy, .w = w, .dx = dx, .own = workspace};
     all.epilogue = epilogue;
     all.own_floats = own_floats(g, all.images);
-    gm_parallel_for_slots(ceil_div(N, all.images), SLOTS, images_task, &all);
+    gm_parallel_for_slots(ceil_div(N, all.images), GM_SLOTS, images_task, &all);
 }
 
 int64_t gm_conv_taps_workspace(const gm_conv *g, int64_t N) {
     int64_t images = images_a_task(g, N);
-    return min_of(ceil_div(N, images), SLOTS) * own_floats(g, images);
+    return min_of(ceil_div(N, images), GM_SLOTS) * own_floats(g, images);
 }

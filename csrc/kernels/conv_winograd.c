@@ -32,7 +32,6 @@ enum {
     MOST_BLOCK = 96,
     LEAST_CHANNELS = 16,
     SPARE = 16,   /* floats behind each row of U, Y and M, so that rows do not fill one set of the cache */
-    WIDEST = 64,  /* no panel of any instruction set is wider */
     STRIP = 16,   /* channels whose weights are expanded at a time */
     CHUNK = 256,  /* squares whose products are summed before they are added, in weight gradients */
     GATHERED = 8, /* squares a task transforms there */
@@ -128,11 +127,11 @@ static int64_t slot_floats(int64_t depth, int64_t outputs) {
     return POINTS * most_in_block(depth, outputs) * (u_row(depth) + u_row(outputs)) + outputs;
 }
 
-static int64_t v_floats(int64_t depth, int64_t outputs) { return POINTS * depth * round_up(outputs, WIDEST); }
+static int64_t v_floats(int64_t depth, int64_t outputs) { return POINTS * depth * round_up(outputs, GM_WIDEST_PANEL); }
 
 /* The weights of a strip of channels and a panel of outputs, outputs innermost and zeros behind the last: [tap][c][k]. */
 static void gather_taps(const winograd *op, const strand *rows, const strand *columns, int64_t c0, int64_t channels,
-                        gm_panel outputs, float taps[4][STRIP][WIDEST]) {
+                        gm_panel outputs, float taps[4][STRIP][GM_WIDEST_PANEL]) {
     const gm_conv *g = op->g;
     for (int64_t t = 0; t < 4; t++) {
         int64_t r = rows->first_tap + t / 2 * rows->tap_step, s = columns->first_tap + t % 2 * columns->tap_step;
@@ -156,7 +155,7 @@ static void expand_task(void *context, int64_t index) {
     int64_t c0 = strip * STRIP, channels = min_of(STRIP, op->in.channels - c0);
     gm_panel outputs = gm_panel_at(&op->kernels->tile, op->out.channels, panel);
     strand rows = rows_of(op, phase / op->phase_columns), columns = columns_of(op, phase % op->phase_columns);
-    float taps[4][STRIP][WIDEST];
+    float taps[4][STRIP][GM_WIDEST_PANEL];
     gather_taps(op, &rows, &columns, c0, channels, outputs, taps);
     float *to = op->v + outputs.first * op->depth + (phase * op->in.channels + c0) * outputs.width;
     for (int64_t c = 0; c < channels; c++, to += outputs.width) {
@@ -187,7 +186,7 @@ static void multiply(const winograd *op, int64_t count, const float *u, float *m
         for (int64_t index = 0; index < op->panels; index++) {
             gm_panel panel = gm_panel_at(tile, op->out.channels, index);
             int64_t tiles = ceil_div(count, gm_tile_rows(tile, panel.columns));
-            float bias[WIDEST] = {0};
+            float bias[GM_WIDEST_PANEL] = {0};
             bool biased = point == POINTS / 2 && op->epilogue.bias;
             for (int64_t k = 0; biased && k < panel.columns; k++) bias[k] = op->epilogue.bias[panel.first + k];
             gm_tile_end end = {.bias = biased ? bias : NULL, .slope = 1.0f};

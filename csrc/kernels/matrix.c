@@ -31,13 +31,10 @@ enum {
     SHARED = 512 << 10,     /* floats of a round, or those of one block: 2 MB */
     OWN = 64 << 10,         /* floats that a task packs, or those of one group: 256 KB */
     TASKS = 16,             /* at least, where there are so many groups */
-    SLOTS = 16,             /* most threads that multiply at a time, each with a place to pack */
     FEW = 36,   /* lanes: what meets no more is not worth packing (1.2 times as fast in place, with 12 lanes 3 times) */
     NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
-    WIDEST = 64,   /* no tile or panel of any instruction set is wider */
-    TALLEST = 32,  /* nor has a tile more rows */
     TAKEN = 512,   /* columns of the rows that are taken: with those of a tile 64 KB, and long enough to be foreseen */
-    MOST_UNIT = 16 /* nor is a block along the depth */
+    MOST_UNIT = 16 /* no block of any instruction set is longer along the depth */
 };
 
 /* A matrix of the product, or part of it: groups of lanes (rows of a: tiles, columns of b: panels). A packed group is
@@ -120,10 +117,7 @@ static packed_group group_in(const side *at, gm_panel group) {
     return (packed_group){packed_at(at, group), group.width, 1, low * group.width};
 }
 
-enum {
-    STRIP = 16, /* floats that share a cache line */
-    ROWS_A_TASK = GM_TURNED_ROWS
-};
+enum { STRIP = GM_LINE_FLOATS, ROWS_A_TASK = GM_TURNED_ROWS };
 
 /* `count` lanes from `lane` on, at depth d, as they are packed. */
 static void make_row(const side *at, int64_t d, int64_t lane, int64_t count, float *to) {
@@ -300,7 +294,7 @@ static void write_block(const plan *at, const block *of) {
 
 /* A tile's rows in the panels begin..end-1. */
 static void take_rows(const plan *at, const block *of, int64_t tile_index, int64_t begin, int64_t end) {
-    float rows[TALLEST * TAKEN];
+    float rows[GM_TALLEST_TILE * TAKEN];
     gm_panel tile = group_at(of->a, tile_index);
     int64_t first = group_at(of->b, begin).first, columns = 0;
     for (int64_t j = begin; j < end; j++) {
@@ -386,9 +380,9 @@ static int64_t even_piece(int64_t all, int64_t most, int64_t unit) {
 }
 
 /* Lanes of a stretch, with what its last group may hold besides. */
-static int64_t stretch_lanes(int64_t all) { return round_up(min_of(STRETCH, all), WIDEST) + WIDEST; }
+static int64_t stretch_lanes(int64_t all) { return round_up(min_of(STRETCH, all), GM_WIDEST_PANEL) + GM_WIDEST_PANEL; }
 
-static int64_t slot_floats(int64_t depth) { return max_of(OWN, WIDEST * depth); }
+static int64_t slot_floats(int64_t depth) { return max_of(OWN, GM_WIDEST_PANEL * depth); }
 
 static bool is_packed(const side *at, const side *other) {
     bool as_they_are = at->lane_step == 1 && !at->rounded && !at->parts;
@@ -445,7 +439,7 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
             side next = shared_part(&made, at.index + 1, 0);
             tasks += made.round_blocks * pack_tasks(&next);
         }
-        gm_parallel_for_slots(tasks, SLOTS, round_task, &at);
+        gm_parallel_for_slots(tasks, GM_SLOTS, round_task, &at);
     }
 }
 
@@ -454,6 +448,6 @@ int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
     int64_t pairs = ceil_div(floats, 2 * MOST_UNIT) * MOST_UNIT;
     int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_PARTS * pairs), floats);
     int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_PARTS * min_of(SHARED, depth) * lanes));
-    int64_t small = 2 * OWN + packed * 2 * WIDEST; /* panels that are shared though they have more lanes */
-    return 2 * max_of(round, small) + SLOTS * slot_floats(packed);
+    int64_t small = 2 * OWN + packed * 2 * GM_WIDEST_PANEL; /* panels that are shared though they have more lanes */
+    return 2 * max_of(round, small) + GM_SLOTS * slot_floats(packed);
 }

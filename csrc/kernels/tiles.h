@@ -13,7 +13,11 @@
 #include "base/sizes.h"
 #include "kernels/bfloat.h"
 
-enum { GM_DOT_COLUMNS = 4 };
+enum {
+    GM_DOT_COLUMNS = 4,
+    GM_WIDEST_PANEL = 64, /* most columns of a panel, and */
+    GM_TALLEST_TILE = 32  /* most rows of a tile, with any instruction set */
+};
 
 typedef struct gm_tile_sizes {
     int64_t vector;    /* floats in a vector */
