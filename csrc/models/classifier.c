@@ -72,7 +72,7 @@ gm_optimizer *gm_classifier_optimizer(gm_classifier *classifier) { return classi
 /* Images start..start+N-1 -> logits (N, K), the network's own. */
 static float *forward_piece(gm_classifier *classifier, const gm_images *x, int64_t start, int64_t N, unsigned flags) {
     float *input = gm_network_input(classifier->network);
-    gm_images_load(x, start, N, &classifier->config.image, NULL, 0, 1.0f, 0.0f, input);
+    gm_images_load(x, start, N, &classifier->config.image, NULL, 0, false, input);
     return gm_network_forward(classifier->network, N, input, flags);
 }
 

@@ -16,14 +16,11 @@
 #include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/latent.h"
-#include "kernels/table.h"
 #include "models/checks.h"
+#include "models/codes.h"
 
 enum { GENERATOR, DISCRIMINATOR, AVERAGE, NETWORKS };
 enum { OPTIMIZERS = 2, PIECE = 128 /* images at a time where any number may come */ };
-
-/* Noise of evaluate(): apart from the training noise of the same seed. */
-static const uint64_t evaluation_stream = GM_STREAM_NOISE | (uint64_t)1 << 32;
 
 /* What the model needs beside its networks' plans, for `capacity` images; D is the discriminator's input. */
 typedef struct buffers {
@@ -42,7 +39,7 @@ struct gm_gan {
     gm_network *network[NETWORKS]; /* the caller's; AVERAGE may be NULL */
     gm_optimizer *optimizer[OPTIMIZERS];
     int64_t image_size, input_size; /* H * W * C; H * W * (C + classes) */
-    bool signed_range;              /* the generator ends in Tanh: pixels are 2x - 1 inside */
+    bool signed_pixels;             /* gm_images_are_signed */
     bool penalised;
     gm_random noise, sample, mix;
     buffers buffers;
@@ -114,7 +111,7 @@ gm_status gm_gan_create(const gm_gan_config *config, gm_network *generator, gm_n
     g->config = *config;
     g->image_size = config->image.dim[0] * config->image.dim[1] * config->image.dim[2];
     g->input_size = config->image.dim[0] * config->image.dim[1] * (config->image.dim[2] + config->num_classes);
-    g->signed_range = gm_network_last_activation(generator).kind == GM_TANH;
+    g->signed_pixels = gm_images_are_signed(generator);
     g->penalised = config->objective == GM_OBJECTIVE_WGAN_GP;
     g->noise = (gm_random){config->seed, GM_STREAM_NOISE, 0};
     g->sample = (gm_random){config->seed, GM_STREAM_SAMPLE, 0};
@@ -187,29 +184,26 @@ static bool has_learned(const gm_gan *gan) { return gm_optimizer_steps(gan->opti
 /* Images start..start+N-1 of x, whose labels are all of x's, or N of the generator's (drawn), as the discriminator sees
  * them. */
 static void load(const gm_gan *gan, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
-    gm_images_load(x, start, N, &gan->config.image, labels, labels ? gan->config.num_classes : 0,
-                   gan->signed_range ? 2.0f : 1.0f, gan->signed_range ? -1.0f : 0.0f, out);
+    gm_images_load(x, start, N, &gan->config.image, labels, labels ? gan->config.num_classes : 0, gan->signed_pixels,
+                   out);
 }
 
 static void load_drawn(const gm_gan *gan, const float *drawn, int64_t N, const int64_t *labels, float *out) {
     const gm_images images = {.N = N, .floats = drawn};
-    gm_images_load(&images, 0, N, &gan->config.image, labels, labels ? gan->config.num_classes : 0, 1.0f, 0.0f, out);
+    gm_images_load(&images, 0, N, &gan->config.image, labels, labels ? gan->config.num_classes : 0, false, out);
 }
 
 /* z (N, L) and labels (N) -> images (N, H, W, C) in the generator's own range. */
-static const float *draw(gm_network *generator, const gm_gan *gan, int64_t N, const float *z, const int64_t *labels,
-                         unsigned flags) {
-    int64_t L = gan->config.latent_dim, classes = gan->config.num_classes;
-    float *input = gm_network_input(generator);
-    gm_copy_rows(N, L, z, L, input, L + classes);
-    if (classes) gm_one_hot_rows(N, classes, labels, L, input, L + classes);
-    return gm_network_forward(generator, N, input, flags);
+static const float *draw(gm_gan *gan, int64_t N, const float *z, const int64_t *labels, unsigned flags) {
+    gm_network *generator = gan->network[GENERATOR];
+    gm_codes_place(generator, N, z, labels, gan->config.num_classes);
+    return gm_network_forward(generator, N, gm_network_input(generator), flags);
 }
 
 /* Newly generated images, in training mode, as the discriminator sees them: behind N real ones. */
 static float *draw_fakes(gm_gan *gan, int64_t N, const float *z, const int64_t *labels) {
     float *fake = gan->buffers.inputs + N * gan->input_size;
-    load_drawn(gan, draw(gan->network[GENERATOR], gan, N, z, labels, GM_TRAINING), N, labels, fake);
+    load_drawn(gan, draw(gan, N, z, labels, GM_TRAINING), N, labels, fake);
     return fake;
 }
 
@@ -409,7 +403,7 @@ static gm_gan_losses evaluate_piece(gm_gan *gan, const gm_images *x, int64_t sta
     load(gan, x, start, N, labels, real);
     judge_real(gan, N, gm_network_forward(discriminator, N, real, 0), d, &losses);
     if (labels) labels += start;
-    load_drawn(gan, draw(gan->network[GENERATOR], gan, N, noise, labels, 0), N, labels, fake);
+    load_drawn(gan, draw(gan, N, noise, labels, 0), N, labels, fake);
     const float *out = gm_network_forward(discriminator, N, fake, 0);
     judge_fake(gan, N, out, d, &losses);
     losses.generator = gm_loss_of_generator(gan->config.objective, N, out, d);
@@ -420,7 +414,7 @@ gm_status gm_gan_evaluate(gm_gan *gan, const gm_images *x, const int64_t *labels
                           gm_error *error) {
     GM_TRY(check_images(gan, x, labels, error));
     GM_TRY(reserve_piece(gan, x->N, error));
-    gm_random random = {seed, evaluation_stream, 0};
+    gm_random random = {seed, GM_STREAM_EVALUATE, 0};
     *losses = (gm_gan_losses){0};
     for (int64_t start = 0; start < x->N; start += PIECE) {
         int64_t N = min_of(PIECE, x->N - start);
@@ -434,19 +428,8 @@ gm_status gm_gan_evaluate(gm_gan *gan, const gm_images *x, const int64_t *labels
 gm_status gm_gan_generate(gm_gan *gan, int64_t N, const float *z, const int64_t *labels, float *images,
                           gm_error *error) {
     GM_TRY(gm_check_labels("GAN", N, labels, gan->config.num_classes, error));
-    if (N < 1) return GM_OK;
     gm_network *generator = gan->network[gan->network[AVERAGE] && has_learned(gan) ? AVERAGE : GENERATOR];
-    int64_t most = gm_network_piece(generator, N);
-    GM_TRY(gm_network_reserve(generator, most, error));
-    float scale = gan->signed_range ? 0.5f : 1.0f, shift = gan->signed_range ? 0.5f : 0.0f;
-    for (int64_t start = 0; start < N; start += most) {
-        int64_t piece = min_of(most, N - start);
-        const float *drawn =
-            draw(generator, gan, piece, z + start * gan->config.latent_dim, labels ? labels + start : NULL, 0);
-        gm_kernels_active()->clamp_to_unit(piece * gan->image_size, drawn, scale, shift,
-                                           images + start * gan->image_size);
-    }
-    return GM_OK;
+    return gm_codes_draw(generator, N, z, labels, gan->config.num_classes, images, error);
 }
 
 gm_status gm_gan_discriminate(gm_gan *gan, const gm_images *x, const int64_t *labels, float *out, gm_error *error) {
@@ -462,8 +445,7 @@ gm_status gm_gan_discriminate(gm_gan *gan, const gm_images *x, const int64_t *la
 }
 
 void gm_gan_prior(gm_gan *gan, int64_t N, const uint64_t *seed, float *z) {
-    gm_random seeded = {seed ? *seed : 0, GM_STREAM_SAMPLE, 0};
-    gm_random_normal(seed ? &seeded : &gan->sample, N * gan->config.latent_dim, z);
+    gm_codes_of_prior(N, gan->config.latent_dim, seed, &gan->sample, z);
 }
 
 /* ---- State ---- */

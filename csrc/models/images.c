@@ -27,12 +27,20 @@ static void load_image(void *context, int64_t index) {
     if (call->classes) kernels->load_one_hot(rows, call->classes, stride, call->labels[call->start + index], out + C);
 }
 
+bool gm_images_are_signed(const gm_network *drawing) { return gm_network_last_activation(drawing).kind == GM_TANH; }
+
 static int64_t pixel_count(const gm_shape *shape) { return shape->dim[0] * shape->dim[1]; }
 
 void gm_images_load(const gm_images *images, int64_t start, int64_t N, const gm_shape *shape, const int64_t *labels,
-                    int64_t classes, float scale, float shift, float *out) {
-    load_call call = {images, start, pixel_count(shape), shape->dim[2], classes, labels, scale, shift, out};
+                    int64_t classes, bool signed_pixels, float *out) {
+    load_call call = {images, start, pixel_count(shape), shape->dim[2], classes, labels, 1.0f, 0.0f, out};
+    if (signed_pixels) call.scale = 2.0f, call.shift = -1.0f;
     gm_parallel_for(N, load_image, &call);
+}
+
+void gm_images_store(int64_t n, const float *drawn, bool signed_pixels, float *images) {
+    float scale = signed_pixels ? 0.5f : 1.0f, shift = signed_pixels ? 0.5f : 0.0f;
+    gm_kernels_active()->clamp_to_unit(n, drawn, scale, shift, images);
 }
 
 gm_status gm_images_check(const gm_images *images, const gm_shape *shape, gm_error *error) {

@@ -10,14 +10,11 @@
 #include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/latent.h"
-#include "kernels/table.h"
 #include "models/checks.h"
+#include "models/codes.h"
 
 enum { ENCODER, HEAD, DECODER, NETWORKS };
 enum { PIECE = 128 }; /* images at a time where any number may come */
-
-/* Noise of evaluate(): apart from the training noise of the same seed. */
-static const uint64_t evaluation_stream = GM_STREAM_NOISE | (uint64_t)1 << 32;
 
 static const char *const network_names[NETWORKS] = {"encoder", "head", "decoder"};
 
@@ -36,7 +33,7 @@ struct gm_vae {
     gm_network *network[NETWORKS]; /* the caller's */
     gm_optimizer *optimizer[NETWORKS];
     int64_t image_size; /* H * W * C */
-    bool signed_range;  /* the decoder ends in Tanh: pixels are 2x - 1 inside */
+    bool signed_pixels; /* gm_images_are_signed */
     gm_random noise, sample;
     buffers buffers;
 };
@@ -79,7 +76,7 @@ gm_status gm_vae_create(const gm_vae_config *config, gm_network *encoder, gm_net
     GM_REQUIRE(v, error, GM_MEMORY_ERROR, "VAE: cannot allocate the model");
     v->config = *config;
     v->image_size = config->image.dim[0] * config->image.dim[1] * config->image.dim[2];
-    v->signed_range = gm_network_last_activation(decoder).kind == GM_TANH;
+    v->signed_pixels = gm_images_are_signed(decoder);
     v->noise = (gm_random){config->seed, GM_STREAM_NOISE, 0};
     v->sample = (gm_random){config->seed, GM_STREAM_SAMPLE, 0};
     for (int i = 0; i < NETWORKS; i++) {
@@ -145,8 +142,8 @@ static gm_status check_batch(const gm_vae *vae, const gm_images *x, const int64_
 }
 
 static void load(const gm_vae *vae, const gm_images *x, int64_t start, int64_t N, const int64_t *labels, float *out) {
-    gm_images_load(x, start, N, &vae->config.image, labels, labels ? vae->config.num_classes : 0,
-                   vae->signed_range ? 2.0f : 1.0f, vae->signed_range ? -1.0f : 0.0f, out);
+    gm_images_load(x, start, N, &vae->config.image, labels, labels ? vae->config.num_classes : 0, vae->signed_pixels,
+                   out);
 }
 
 /* Images start..start+N-1 -> h (N, 2L). */
@@ -165,12 +162,6 @@ static const float *target_of(gm_vae *vae, const gm_images *x, int64_t start, in
     return vae->buffers.target;
 }
 
-/* One-hot labels behind z in the decoder's input. */
-static void place_labels(gm_vae *vae, int64_t N, const int64_t *labels) {
-    int64_t L = vae->config.latent_dim, classes = vae->config.num_classes;
-    if (classes) gm_one_hot_rows(N, classes, labels, L, gm_network_input(vae->network[DECODER]), L + classes);
-}
-
 /* Losses of images start..start+N-1, averaged over them; buffers.dimage becomes the gradient at the decoder's end. */
 static gm_vae_losses forward_piece(gm_vae *vae, const gm_images *x, int64_t start, int64_t N, const int64_t *labels,
                                    const float *noise, unsigned flags, const float **h) {
@@ -180,7 +171,7 @@ static gm_vae_losses forward_piece(gm_vae *vae, const gm_images *x, int64_t star
     gm_vae_losses losses;
     *h = encode_piece(vae, x, start, N, labels, flags);
     losses.kl = gm_latent_sample(N, L, *h, noise, z, L + config->num_classes) / (double)N;
-    place_labels(vae, N, labels ? labels + start : NULL);
+    gm_codes_place_labels(vae->network[DECODER], N, labels ? labels + start : NULL, config->num_classes);
     bool logits = config->reconstruction == GM_BCE;
     const float *drawn = gm_network_forward(vae->network[DECODER], N, z, flags | (logits ? GM_NO_LAST_ACT : 0));
     const float *target = target_of(vae, x, start, N);
@@ -243,7 +234,7 @@ gm_status gm_vae_evaluate(gm_vae *vae, const gm_images *x, const int64_t *labels
                           gm_error *error) {
     GM_TRY(check_batch(vae, x, labels, error));
     GM_TRY(reserve_piece(vae, x->N, error));
-    gm_random random = {seed, evaluation_stream, 0};
+    gm_random random = {seed, GM_STREAM_EVALUATE, 0};
     gm_vae_losses total = {0, 0, 0};
     for (int64_t start = 0; start < x->N; start += PIECE) {
         int64_t N = min_of(PIECE, x->N - start);
@@ -271,7 +262,7 @@ static void weigh_piece(gm_vae *vae, const gm_latent_draws *draws, int64_t start
     double losses[PIECE], constant = logits ? 0 : 0.5 * log(acos(-1)) * (double)vae->image_size;
     for (int64_t n = 0; labels && n < N; n++) row_labels[n] = labels[(start + n) / draws->D];
     gm_latent_draw(draws, start, N, z, config->latent_dim + config->num_classes, log_weights);
-    place_labels(vae, N, row_labels);
+    gm_codes_place_labels(vae->network[DECODER], N, row_labels, config->num_classes);
     float *drawn = gm_network_forward(vae->network[DECODER], N, z, logits ? GM_NO_LAST_ACT : 0);
     if (logits)
         gm_cross_entropy_rows(N, vae->image_size, drawn, target, start, draws->D, losses);
@@ -318,27 +309,12 @@ gm_status gm_vae_encode(gm_vae *vae, const gm_images *x, const int64_t *labels, 
 }
 
 gm_status gm_vae_decode(gm_vae *vae, int64_t N, const float *z, const int64_t *labels, float *images, gm_error *error) {
-    int64_t L = vae->config.latent_dim, D = L + vae->config.num_classes;
-    float scale = vae->signed_range ? 0.5f : 1.0f, shift = vae->signed_range ? 0.5f : 0.0f;
     GM_TRY(gm_check_labels("VAE", N, labels, vae->config.num_classes, error));
-    if (N < 1) return GM_OK;
-    int64_t most = gm_network_piece(vae->network[DECODER], N);
-    GM_TRY(gm_network_reserve(vae->network[DECODER], most, error));
-    float *input = gm_network_input(vae->network[DECODER]);
-    for (int64_t start = 0; start < N; start += most) {
-        int64_t piece = min_of(most, N - start);
-        gm_copy_rows(piece, L, z + start * L, L, input, D);
-        place_labels(vae, piece, labels ? labels + start : NULL);
-        const float *drawn = gm_network_forward(vae->network[DECODER], piece, input, 0);
-        gm_kernels_active()->clamp_to_unit(piece * vae->image_size, drawn, scale, shift,
-                                           images + start * vae->image_size);
-    }
-    return GM_OK;
+    return gm_codes_draw(vae->network[DECODER], N, z, labels, vae->config.num_classes, images, error);
 }
 
 void gm_vae_prior(gm_vae *vae, int64_t N, const uint64_t *seed, float *z) {
-    gm_random seeded = {seed ? *seed : 0, GM_STREAM_SAMPLE, 0};
-    gm_random_normal(seed ? &seeded : &vae->sample, N * vae->config.latent_dim, z);
+    gm_codes_of_prior(N, vae->config.latent_dim, seed, &vae->sample, z);
 }
 
 /* ---- State ---- */
