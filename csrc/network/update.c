@@ -86,6 +86,22 @@ static int64_t first_of(const gm_network *network, int index) {
     return network->nodes[index].layer.parameter[KERNEL].value - network->parameters;
 }
 
+/* Parameters in a row: a kernel whose gradient is kept as factors, or all up to the next one. */
+typedef struct stretch {
+    int64_t first, count;
+    int kept; /* the kernel's layer, or GM_NONE: the gradients are written */
+} stretch;
+
+/* That which begins at parameter `first`; empty behind the last one. */
+static stretch stretch_from(const gm_network *network, int64_t first) {
+    for (int i = 0; i < network->count; i++) {
+        int64_t kernel = is_kept(network, i) ? first_of(network, i) : -1;
+        if (kernel == first) return (stretch){first, network->nodes[i].layer.parameter[KERNEL].count, i};
+        if (kernel > first) return (stretch){first, kernel - first, GM_NONE};
+    }
+    return (stretch){first, network->trainable - first, GM_NONE};
+}
+
 /* No |gradient| exceeds it, however its sum was rounded; not a number where a factor is not finite. */
 static double bound_of(const gm_network *network, int index) {
     const gm_layer *layer = &network->nodes[index].layer;
@@ -95,21 +111,22 @@ static double bound_of(const gm_network *network, int index) {
     return 1.1 * (double)factors->N * x * dy;
 }
 
+static float written_peak(const gm_network *network, const stretch *of) {
+    return gm_peak(of->count, network->gradients + of->first);
+}
+
+static float kept_peak(gm_network *network, const stretch *of) {
+    double bound = bound_of(network, of->kept);
+    if (bound <= (double)GM_MAX_GRADIENT) return (float)bound;
+    write_gradient(network, of->kept);
+    return written_peak(network, of);
+}
+
 float gm_network_gradient_peak(gm_network *network) {
     float peak = 0;
-    int64_t begin = 0;
-    for (int i = 0; i < network->count; i++) {
-        if (!is_kept(network, i)) continue;
-        double bound = bound_of(network, i);
-        if (!(bound <= (double)GM_MAX_GRADIENT)) {
-            write_gradient(network, i);
-            continue;
-        }
-        float written = gm_peak(first_of(network, i) - begin, network->gradients + begin);
-        peak = fmaxf(peak, fmaxf((float)bound, written));
-        begin = first_of(network, i) + network->nodes[i].layer.parameter[KERNEL].count;
-    }
-    return fmaxf(peak, gm_peak(network->trainable - begin, network->gradients + begin));
+    for (stretch s = stretch_from(network, 0); s.count; s = stretch_from(network, s.first + s.count))
+        peak = fmaxf(peak, s.kept == GM_NONE ? written_peak(network, &s) : kept_peak(network, &s));
+    return peak;
 }
 
 typedef struct row_update {
@@ -136,18 +153,12 @@ static void move_by_factors(gm_network *network, int index, const gm_optimizer *
     meter->seconds += gm_clock_seconds() - start;
 }
 
-static void move_written(gm_network *network, const gm_optimizer *optimizer, int64_t first, int64_t end) {
-    gm_optimizer_move_many(optimizer, first, end - first, network->gradients + first, network->parameters + first);
-}
-
 void gm_network_update(gm_network *network, gm_optimizer *optimizer) {
-    int64_t begin = 0;
     gm_optimizer_begin(optimizer);
-    for (int i = 0; i < network->count; i++) {
-        if (!is_kept(network, i)) continue;
-        move_written(network, optimizer, begin, first_of(network, i));
-        move_by_factors(network, i, optimizer);
-        begin = first_of(network, i) + network->nodes[i].layer.parameter[KERNEL].count;
-    }
-    move_written(network, optimizer, begin, network->trainable);
+    for (stretch s = stretch_from(network, 0); s.count; s = stretch_from(network, s.first + s.count))
+        if (s.kept == GM_NONE)
+            gm_optimizer_move_many(optimizer, s.first, s.count, network->gradients + s.first,
+                                   network->parameters + s.first);
+        else
+            move_by_factors(network, s.kept, optimizer);
 }
