@@ -2,6 +2,7 @@
  * x (N, P, Q, K), kernel (kh, kw, C, K), y (N, H, W, C). */
 #include "layers/ops.h"
 #include "layers/product.h"
+#include "layers/window.h"
 
 /* Rows or columns of the output, and the zeros before them in the convolution whose adjoint this is. */
 static gm_status output_axis(const gm_layer *layer, int axis, int64_t *out, int64_t *before, gm_error *error) {

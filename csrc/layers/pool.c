@@ -6,7 +6,7 @@
 
 #include "kernels/pool.h"
 #include "layers/ops.h"
-#include "layers/product.h"
+#include "layers/window.h"
 
 /* Sizes that the sums of window and padding bear; what a window covers is bounded by the image. */
 enum { LARGEST_POOL = 1 << 20 };
@@ -25,15 +25,7 @@ static gm_status check_padding(const gm_layer *layer, gm_error *error) {
 static gm_status resolve(gm_layer *layer, gm_error *error) {
     GM_TRY(gm_window_check_sizes(layer, "pool_size", LARGEST_POOL, error));
     GM_TRY(check_padding(layer, error));
-    const gm_layer_config *config = &layer->config;
-    gm_conv g = {.H = layer->in.dim[0], .W = layer->in.dim[1], .C = layer->in.dim[2], .K = layer->in.dim[2]};
-    g.R = config->kernel_size[0], g.S = config->kernel_size[1];
-    g.stride_h = config->strides[0], g.stride_w = config->strides[1];
-    GM_TRY(gm_window_axis(layer, 0, g.H, &g.P, &g.pad_top, error));
-    GM_TRY(gm_window_axis(layer, 1, g.W, &g.Q, &g.pad_left, error));
-    layer->conv = g;
-    layer->out = (gm_shape){3, {g.P, g.Q, g.C}};
-    return GM_OK;
+    return gm_window_resolve(layer, layer->in.dim[2], error);
 }
 
 static gm_status resolve_global(gm_layer *layer, gm_error *error) {

@@ -28,17 +28,4 @@ void gm_product_forward(gm_layer *layer, const gm_pass *pass);
 void gm_product_backward(gm_layer *layer, const gm_pass *pass);
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass);
 
-/* An input of rank 3. */
-gm_status gm_image_check(const gm_layer *layer, gm_error *error);
-
-/* Besides, the window (the user's `name` for kernel_size) and strides 1 to `largest`, padding within its bounds. */
-gm_status gm_window_check_sizes(const gm_layer *layer, const char *name, int64_t largest, gm_error *error);
-
-/* Besides, what a convolution needs: filters, and a kernel its product can take. */
-gm_status gm_window_check(const gm_layer *layer, gm_error *error);
-
-/* One axis of a convolution, 0 rows and 1 columns: `in` places -> *out places, *before zeros ahead of the first. `in`
- * is the layer's own input, except where a transposed "same" layer asks about its output. */
-gm_status gm_window_axis(const gm_layer *layer, int axis, int64_t in, int64_t *out, int64_t *before, gm_error *error);
-
 #endif

@@ -2,7 +2,7 @@
  * those rectangles, which are windows side by side. */
 #include "kernels/pool.h"
 #include "layers/ops.h"
-#include "layers/product.h"
+#include "layers/window.h"
 
 static gm_status resolve(gm_layer *layer, gm_error *error) {
     const int64_t *size = layer->config.size;
