@@ -24,6 +24,8 @@ gm_status gm_shape_size(const gm_shape *shape, int64_t *size, const char *what, 
     return GM_OK;
 }
 
+int64_t gm_shape_channels(const gm_shape *shape) { return shape->rank ? shape->dim[shape->rank - 1] : 1; }
+
 bool gm_shape_equal(const gm_shape *a, const gm_shape *b) {
     if (a->rank != b->rank) return false;
     for (int i = 0; i < a->rank; i++)

@@ -22,6 +22,9 @@ gm_status gm_size_multiply(int64_t a, int64_t b, int64_t *product, const char *w
 /* *size = product of the dimensions, checked: every dimension >= 1, no overflow. */
 gm_status gm_shape_size(const gm_shape *shape, int64_t *size, const char *what, gm_error *error);
 
+/* The last dimension, that of the channels; 1 of a scalar. */
+int64_t gm_shape_channels(const gm_shape *shape);
+
 bool gm_shape_equal(const gm_shape *a, const gm_shape *b);
 
 /* Writes "(28, 28, 1)" and returns `text`. */

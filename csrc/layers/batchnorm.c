@@ -37,7 +37,7 @@ static scratch scratch_in(float *memory, const gm_channels *channels) {
     return (scratch){sums, sums + channels->C, vectors, vectors + W, vectors + 2 * W, vectors + 3 * W, vectors + 4 * W};
 }
 
-static int64_t channel_count(const gm_layer *layer) { return layer->in.dim[layer->in.rank - 1]; }
+static int64_t channel_count(const gm_layer *layer) { return gm_shape_channels(&layer->in); }
 
 static gm_channels channels_of(const gm_layer *layer, int64_t N) {
     gm_channels channels = gm_channels_of(N * (layer->in_size / channel_count(layer)), channel_count(layer));

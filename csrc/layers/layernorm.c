@@ -9,7 +9,7 @@
 
 enum { GAMMA, BETA };
 
-static int64_t channel_count(const gm_layer *layer) { return layer->in.dim[layer->in.rank - 1]; }
+static int64_t channel_count(const gm_layer *layer) { return gm_shape_channels(&layer->in); }
 
 static int64_t row_count(const gm_layer *layer, int64_t N) { return N * (layer->in_size / channel_count(layer)); }
 

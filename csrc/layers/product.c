@@ -26,7 +26,7 @@ gm_status gm_product_add_parameters(gm_layer *layer, gm_shape kernel, int64_t ch
     return gm_layer_add_parameter(layer, "u", by_channel, false, GM_INIT_ORTHOGONAL, 1, 0, error);
 }
 
-static int64_t output_channels(const gm_layer *layer) { return layer->out.dim[layer->out.rank - 1]; }
+static int64_t output_channels(const gm_layer *layer) { return gm_shape_channels(&layer->out); }
 
 static int64_t output_rows(const gm_layer *layer, int64_t N) { return N * (layer->out_size / output_channels(layer)); }
 
@@ -64,7 +64,7 @@ enum { FLOATS_A_DOUBLE = sizeof(double) / sizeof(float) };
 
 static normalised normalised_in(const gm_layer *layer, float *memory) {
     const gm_parameter *kernel = &layer->parameter[KERNEL];
-    int64_t O = output_channels(layer), B = is_transposed(layer) ? kernel->shape.dim[kernel->shape.rank - 1] : 1;
+    int64_t O = output_channels(layer), B = is_transposed(layer) ? gm_shape_channels(&kernel->shape) : 1;
     int64_t A = kernel->count / (O * B), doubles = O + A * B + 1;
     double *u = (double *)(void *)memory;
     float *rest = memory + doubles * FLOATS_A_DOUBLE;

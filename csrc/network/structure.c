@@ -32,8 +32,6 @@ static int reader_of(const gm_network *network, int index) {
     return i;
 }
 
-static int64_t channels_of(const gm_shape *shape) { return shape->rank ? shape->dim[shape->rank - 1] : 1; }
-
 static bool takes_pairs(const gm_layer *layer) { return layer->ops->takes_pairs && layer->ops->takes_pairs(layer); }
 
 /* Whether layer `writer` stores its output in pairs for layer `reader`. */
@@ -42,7 +40,8 @@ static bool stores_pairs(const gm_network *network, int writer, int reader) {
     const gm_node *from = &network->nodes[writer], *to = &network->nodes[reader];
     if (!takes_pairs(&from->layer) || !takes_pairs(&to->layer)) return false;
     bool leaky = from->applied == GM_NONE || gm_node_activation(&network->nodes[from->applied]).kind == GM_LEAKY_RELU;
-    return leaky && gm_channels_pair(channels_of(&from->layer.out)) && gm_channels_pair(channels_of(&to->layer.in));
+    int64_t written = gm_shape_channels(&from->layer.out), read = gm_shape_channels(&to->layer.in);
+    return leaky && gm_channels_pair(written) && gm_channels_pair(read);
 }
 
 void gm_network_choose_storage(gm_network *network) {
