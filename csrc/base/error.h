@@ -8,7 +8,6 @@
 typedef enum gm_status {
     GM_OK = 0,
     GM_VALUE_ERROR,     /* a value or shape outside its bounds */
-    GM_TYPE_ERROR,      /* an object of the wrong kind */
     GM_MEMORY_ERROR,    /* the system refused an allocation */
     GM_OVERFLOW_ERROR,  /* a size does not fit */
     GM_NONFINITE_ERROR, /* training met NaN or infinity */

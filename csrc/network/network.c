@@ -382,7 +382,6 @@ gm_activation gm_network_last_activation(const gm_network *network) {
 int64_t gm_network_trainable(const gm_network *network) { return network->trainable; }
 int64_t gm_network_buffers(const gm_network *network) { return network->buffers; }
 float *gm_network_parameters(gm_network *network) { return network->parameters; }
-int64_t gm_network_capacity(const gm_network *network) { return network->plan.capacity; }
 int64_t gm_network_plan_bytes(const gm_network *network) { return network->plan.arena.capacity; }
 float *gm_network_input(gm_network *network) { return network->plan.input; }
 const gm_meter *gm_network_meter(const gm_network *network, int index, gm_pass_kind kind) {

@@ -32,7 +32,6 @@ float *gm_network_gradients(gm_network *network);
 
 /* Makes room for batches of N; a smaller or equal batch later costs no allocation. On failure nothing changes. */
 gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error);
-int64_t gm_network_capacity(const gm_network *network);
 int64_t gm_network_plan_bytes(const gm_network *network);
 
 /* A buffer (capacity, input shape) to assemble inputs in. Moves with gm_network_reserve. */

@@ -5,7 +5,6 @@
 static PyObject *exception_of(gm_status status) {
     switch (status) {
     case GM_VALUE_ERROR: return PyExc_ValueError;
-    case GM_TYPE_ERROR: return PyExc_TypeError;
     case GM_MEMORY_ERROR: return PyExc_MemoryError;
     case GM_OVERFLOW_ERROR: return PyExc_OverflowError;
     case GM_NONFINITE_ERROR: return PyExc_FloatingPointError;

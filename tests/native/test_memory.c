@@ -11,7 +11,7 @@ TEST(error_is_filled) {
     gm_status status = gm_error_set(&error, GM_VALUE_ERROR, "units is %d, must be at least %d", 0, 1);
     CHECK(status == GM_VALUE_ERROR && error.status == GM_VALUE_ERROR, "status %d", (int)status);
     CHECK(strcmp(error.message, "units is 0, must be at least 1") == 0, "%s", error.message);
-    CHECK(gm_error_set(NULL, GM_TYPE_ERROR, "nobody asks") == GM_TYPE_ERROR, "without an error to fill");
+    CHECK(gm_error_set(NULL, GM_MEMORY_ERROR, "nobody asks") == GM_MEMORY_ERROR, "without an error to fill");
 }
 
 TEST(long_error_is_cut) {
@@ -115,7 +115,7 @@ TEST(plans_beyond_the_limit_are_refused) {
     CHECK(gm_network_create(&lstm, 1, &input, 0, 0, &network, &error) == GM_OK, "%s", error.message);
     CHECK(gm_network_reserve(network, 1 << 10, &error) == GM_OVERFLOW_ERROR, "2^40 steps: %s", error.message);
     CHECK(strstr(error.message, "LSTM"), "%s", error.message);
-    CHECK(gm_network_capacity(network) == 0, "a failed plan was taken over");
+    CHECK(gm_network_plan_bytes(network) == 0, "a failed plan was taken over");
     gm_network_free(network);
 }
 
