@@ -185,23 +185,25 @@ TEST(in_pairs) {
         for (int k = 0; k < (int)(sizeof rows / sizeof *rows); k++) try_sizes(rows[k], channels[i], &random);
 }
 
-/* So large that they go past the caches, where rows are whole lines: the bits of the kernel that leaves them there, and
- * nothing behind the end. */
+/* So large that they go past the caches, where rows are whole lines: the bits of the kernel that does not, and nothing behind
+ * the end of what begins with a line. */
 TEST(large_arrays) {
+    enum { LINE = 16, LARGE = 2 << 20 };
     gm_random random = {.seed = 12, .stream = 1};
-    for (int64_t C = 8; C <= 32; C += 8) {
-        int64_t n = ((2 << 20) / C + 1) * C;
-        gm_channels channels = gm_channels_of(n / C, C);
-        check_buffer x = check_normal(n, &random), wanted = check_floats(n), got = check_floats(n), v[3];
+    for (int64_t C = LINE / 2; C <= 2 * LINE; C += LINE / 2) {
+        gm_channels channels = gm_channels_of(LARGE / C + 1, C);
+        int64_t n = channels.n;
+        check_buffer x = check_normal(n, &random), got = check_floats((n + LINE - 1) / LINE * LINE), v[3];
+        check_buffer wanted = check_copy(&got);
         for (int i = 0; i < 3; i++) {
             v[i] = check_normal(channels.width, &random);
             gm_channels_repeat(&channels, v[i].values);
         }
-        gm_activation act = {GM_LEAKY_RELU, 0.2f};
         gm_kernels_active()->channel_affine(n, channels.width, channels.in_pairs, x.values, v[0].values, v[1].values,
                                             v[2].values, 0.2f, false, wanted.values);
+        gm_activation act = {GM_LEAKY_RELU, 0.2f};
         gm_channel_affine(&channels, x.values, v[0].values, v[1].values, v[2].values, act, got.values);
-        CHECK(memcmp(got.values, wanted.values, (size_t)n * sizeof(float)) == 0, "%d channels", (int)C);
+        CHECK(memcmp(got.values, wanted.values, (size_t)got.count * sizeof(float)) == 0, "%d channels", (int)C);
         check_buffer *all[] = {&x, &wanted, &got, &v[0], &v[1], &v[2]};
         for (int i = 0; i < 6; i++) check_free(all[i]);
     }
