@@ -180,7 +180,9 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
     parser.add_argument("--n", type=_whole(2), metavar="N", help="images to draw for the scores (default: as many)")
     parser.add_argument(
-        "--extractor", metavar="X", help="a data set's name or an ONNX file (default: the data set's classifier)"
+        "--extractor",
+        metavar="X",
+        help="a data set's name, an ONNX file, or one of genmodels.metrics.train_extractor (default: the data set's)",
     )
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="seed of the noise (default: 0)")
 

@@ -7,10 +7,11 @@ import threading
 
 import numpy as np
 import pytest
+import small
 
 import genmodels as gm
 from genmodels import _safetensors
-from genmodels.metrics import train_extractor, weights
+from genmodels.metrics import extractors, train_extractor, weights
 from genmodels.metrics.train_extractor import FEATURES, RECIPES
 from genmodels.training.position import fingerprint
 
@@ -211,3 +212,54 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
 def test_what_is_no_extractor_is_refused_when_it_is_made(digest, function, error, message):
     with pytest.raises(error, match=message):
         gm.metrics.Extractor("mine", digest, function)
+
+
+# ---- Classifiers of one's own -----------------------------------------------------------------------
+
+
+IMAGES = np.random.default_rng(4).random((9, 8, 8, 1), np.float32)
+
+
+def test_a_classifier_of_ones_own_is_an_extractor():
+    model = small.classifier()
+    found = extractors.find(model, (8, 8, 1))
+    np.testing.assert_array_equal(gm.metrics.features(IMAGES, model), model.features(IMAGES))
+    np.testing.assert_array_equal(extractors.classified(found, IMAGES), model.predict_proba(IMAGES))
+    with pytest.warns(UserWarning, match="9 generated and 9 reference samples"):
+        scores = gm.metrics.evaluate(IMAGES, IMAGES[::-1], n=9, extractor=model)
+    assert scores["extractor"] == f"classifier:{found.hash}"
+    assert len(scores["class_histogram"]) == 3
+
+
+def test_its_hash_is_that_of_its_layers_and_weights():
+    model, shape = small.classifier(), (8, 8, 1)
+    before = extractors.find(model, shape).hash
+    assert extractors.find(small.classifier(), shape).hash == before
+    assert extractors.find(small.classifier(precision="bf16"), shape).hash != before
+    model.train_step(IMAGES, np.arange(9) % 3)
+    assert extractors.find(model, shape).hash != before
+
+
+def test_images_of_another_size_are_resized_for_it():
+    larger = np.random.default_rng(5).random((4, 16, 16, 1), np.float32)
+    model = small.classifier()
+    wanted = model.features(np.clip(gm.datasets.resize(larger, 8, "bicubic"), 0, 1))
+    np.testing.assert_allclose(gm.metrics.features(larger, model), wanted, atol=1e-6)
+
+
+def test_a_file_of_the_command_is_an_extractor(tmp_path):
+    model, path = small.classifier(), tmp_path / "mine.safetensors"
+    weights.save(model, path, {"data": "mine"})
+    for given in (path, str(path)):
+        found = extractors.find(given, (8, 8, 1))
+        assert str(found) == f"mine:{_safetensors.read(path)[1]['sha256']}"
+        np.testing.assert_array_equal(extractors.extracted(found, IMAGES), model.features(IMAGES))
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    model, path = small.classifier(), tmp_path / "model.safetensors"
+    model.save(path)
+    with pytest.raises(ValueError, match=r"model\.safetensors: no extractor: of kind None"):
+        gm.metrics.features(IMAGES, path)
+    with pytest.raises(FileNotFoundError):
+        gm.metrics.features(IMAGES, str(tmp_path / "none.safetensors"))

@@ -1,4 +1,5 @@
-"""What turns images into features: our own classifiers by name, any function, or a network in an ONNX file.
+"""What turns images into features: our own classifiers by name, one of the caller's, any function, or a network in an
+ONNX file.
 
 Scores hold between features of one extractor only. So each has a hash over all that decides its features, and every
 score carries it.
@@ -7,16 +8,19 @@ score carries it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import _core
 from .. import _validate as check
+from ..classifier import Classifier
 from ..datasets import resize
 from . import weights
 
@@ -24,6 +28,7 @@ PIECE = 500
 """Images that go through an extractor at a time."""
 
 PROBES = 8
+FILES = (".onnx", ".safetensors")
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -66,10 +71,12 @@ def features(x: Any, extractor: Any = "mnist") -> np.ndarray:
     Args:
         x: images (N, H, W, C), uint8 or float in [0, 1].
         extractor: "mnist", "fashion_mnist", "cifar10" or "strokes", the layer before the logits of our classifier of
-            that data set; a function from images (N, H, W, C) float32 in [0, 1] to (N, D), which is given 500 images at
-            a time, as they are; the path of an ONNX file; an `OnnxExtractor`; or an `Extractor`.
+            that data set; a `genmodels.Classifier`, or the path of a file named *.safetensors that
+            `python -m genmodels.metrics.train_extractor` wrote; a function from images (N, H, W, C) float32 in [0, 1]
+            to (N, D), which is given 500 images at a time, as they are; the path of an ONNX file; an `OnnxExtractor`;
+            or an `Extractor`.
 
-    A named classifier and an ONNX network have a size of their own: other images are resized to it, each on its own,
+    A classifier and an ONNX network have a size of their own: other images are resized to it, each on its own,
     by an antialiased filter (`genmodels.datasets.resize`; bicubic unless said otherwise), as Parmar, Zhang and Zhu
     (2022) showed to matter. A grey image in front of a colour network is repeated in its three channels; a colour
     image in front of a grey network is a ValueError.
@@ -97,15 +104,23 @@ def find(extractor: Any, shape: tuple[int, ...]) -> Extractor:
     """The extractor that a caller named, for images of this shape (H, W, C)."""
     if isinstance(extractor, Extractor):
         return extractor
+    if isinstance(extractor, Classifier):
+        return _classifier("classifier", extractor, _hash_of(extractor))
     if isinstance(extractor, str) and extractor in weights.names():
-        return _classifier(extractor)
-    if isinstance(extractor, os.PathLike) or (isinstance(extractor, str) and extractor.endswith(".onnx")):
+        return _classifier(extractor, *weights.load(extractor))
+    if isinstance(extractor, os.PathLike) or (isinstance(extractor, str) and extractor.endswith(FILES)):
+        path = Path(extractor)
+        if path.suffix == ".safetensors":
+            return _classifier(path.stem, *weights.read(path))
         from .onnx import OnnxExtractor
 
         extractor = OnnxExtractor(extractor)
     if callable(extractor):
         return _function(extractor, shape)
-    expected = f"one of {', '.join(weights.names())}, a function, or a file named *.onnx"
+    expected = (
+        f"one of {', '.join(weights.names())}, a Classifier, a function, or a file named *.onnx or, of "
+        "genmodels.metrics.train_extractor, *.safetensors"
+    )
     if isinstance(extractor, str):
         raise ValueError(f"extractor is {extractor!r}, must be {expected}")
     raise TypeError(f"extractor must be {expected}, not {check.shown(extractor)}")
@@ -170,9 +185,19 @@ def _joined(function: Function, images: np.ndarray, what: str) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def _classifier(name: str) -> Extractor:
-    """One of the classifiers that come with the package."""
-    network, digest = weights.load(name)
+def _hash_of(classifier: Classifier) -> str:
+    """SHA-256 over its layers and its weights as they stand: over all that decides features and probabilities."""
+    config = classifier.config
+    told = {name: config[name] for name in ("layers", "input_shape", "precision")}
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for name, value in classifier.weights.items():
+        digest.update(f"{name};".encode())
+        digest.update(value.astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _classifier(name: str, network: Classifier, digest: str) -> Extractor:
+    """A classifier of this hash, for images of any size."""
     height, width, channels = network.input_shape
 
     def fit(images: np.ndarray) -> np.ndarray:
