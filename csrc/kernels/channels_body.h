@@ -173,9 +173,9 @@ static void channel_affine(int64_t n, int64_t W, gm_in_pairs in_pairs, const flo
     if (streams) v_streamed();
 }
 
-GM_INLINE
-void blend_step(const bool x_pairs, const bool y_pairs, int64_t i, int64_t left, const float *dy, const float *x,
-                const float *center, const float *a, const float *b, const float *c, float slope, float *dx) {
+GM_INLINE void blend_step(const bool x_pairs, const bool y_pairs, int64_t i, int64_t left, const float *dy,
+                          const float *x, const float *center, const float *a, const float *b, const float *c,
+                          float slope, float *dx) {
     vf value = v_take_value(x_pairs, x, i, left), signal = v_take_value(y_pairs, dy, i, left);
     vf d = v_sub(value, v_take(center, left));
     vf sum = v_fma(signal, v_take(a, left), v_fma(d, v_take(b, left), v_take(c, left)));

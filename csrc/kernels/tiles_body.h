@@ -20,7 +20,8 @@ static const gm_tile_sizes tile_sizes = {
 
 /* The lines that are met at the end are asked for at the beginning: rows of `out` lie apart, and where sums are short nobody
  * else foresees them (a layer with 64 x 64 x 32 outputs: 1.1 times as fast; and the gate is here because a second pass over
- * what was just written waits for its stores: 2 times). What is streamed needs no line. Not inlined: it would be half of the code of every tile. */
+ * what was just written waits for its stores: 2 times). What is streamed needs no line. Not inlined: it would be half of the
+ * code of every tile. */
 static __attribute__((noinline)) void ask_for_rows(int64_t rows, int64_t vectors, const gm_tile_end *end,
                                                    const float *out, int64_t out_stride) {
     for (int64_t m = 0; m < rows; m++)

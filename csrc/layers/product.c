@@ -131,7 +131,7 @@ static void multiply(const gm_layer *layer, const gm_pass *pass, bool back, cons
     const gm_shape *shape = back ? &layer->in : &layer->out;
     bool adjoint = back != is_transposed(layer), pairs = back ? layer->x_pairs : layer->y_pairs;
     int64_t words = pass->N * gm_words(back ? layer->in_size : layer->out_size, pairs);
-    epilogue.streams = gm_streams(to, words, gm_words(shape->dim[shape->rank - 1], pairs));
+    epilogue.streams = gm_streams(to, words, gm_words(gm_shape_channels(shape), pairs));
     (adjoint ? gm_conv_backward_data : gm_conv_forward)(&g, pass->N, from, kernel, to, &epilogue, pass->workspace);
 }
 
