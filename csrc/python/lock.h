@@ -21,13 +21,15 @@ gmpy_mutex gmpy_mutex_new(void);
 void gmpy_lock(gmpy_mutex *mutex);
 void gmpy_unlock(gmpy_mutex *mutex);
 
-/* Lets go of the GIL, locks, runs `statement`, comes back. */
-#define GMPY_LOCKED(mutex, statement)                                                                                  \
+/* Lets go of the GIL, locks, runs `statement`, comes back; the locks of whatever `taking` takes and `leaving` leaves. */
+#define GMPY_BETWEEN(taking, statement, leaving)                                                                       \
     do {                                                                                                               \
-        Py_BEGIN_ALLOW_THREADS gmpy_lock(mutex);                                                                       \
+        Py_BEGIN_ALLOW_THREADS taking;                                                                                 \
         statement;                                                                                                     \
-        gmpy_unlock(mutex);                                                                                            \
+        leaving;                                                                                                       \
         Py_END_ALLOW_THREADS                                                                                           \
     } while (0)
+
+#define GMPY_LOCKED(mutex, statement) GMPY_BETWEEN(gmpy_lock(mutex), statement, gmpy_unlock(mutex))
 
 #endif

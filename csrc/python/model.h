@@ -31,13 +31,7 @@ void gmpy_model_unlock(gmpy_model *model);
 void gmpy_model_forget_pending_lock_held(gmpy_model *model);
 
 /* GMPY_LOCKED with a model's locks. */
-#define GMPY_MODEL_LOCKED(model, statement)                                                                            \
-    do {                                                                                                               \
-        Py_BEGIN_ALLOW_THREADS gmpy_model_lock(model);                                                                 \
-        statement;                                                                                                     \
-        gmpy_model_unlock(model);                                                                                      \
-        Py_END_ALLOW_THREADS                                                                                           \
-    } while (0)
+#define GMPY_MODEL_LOCKED(model, statement) GMPY_BETWEEN(gmpy_model_lock(model), statement, gmpy_model_unlock(model))
 
 /* The same, for a statement that uses the networks. */
 #define GMPY_COMPUTE(model, statement) GMPY_MODEL_LOCKED(model, gmpy_model_forget_pending_lock_held(model); statement)
