@@ -22,6 +22,7 @@ from .. import _core
 from .. import _validate as check
 from ..classifier import Classifier
 from ..datasets import resize
+from ..training.position import fingerprint
 from . import weights
 
 PIECE = 500
@@ -189,11 +190,7 @@ def _hash_of(classifier: Classifier) -> str:
     """SHA-256 over its layers and its weights as they stand: over all that decides features and probabilities."""
     config = classifier.config
     told = {name: config[name] for name in ("layers", "input_shape", "precision")}
-    digest = hashlib.sha256(json.dumps(told).encode())
-    for name, value in classifier.weights.items():
-        digest.update(f"{name};".encode())
-        digest.update(value.astype("<f4").tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256((json.dumps(told) + fingerprint(*classifier.weights.values())).encode()).hexdigest()
 
 
 def _classifier(name: str, network: Classifier, digest: str) -> Extractor:
