@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint, pictures, plot, run, settings
+from ._json import parse_json
 from .metrics import one_extractor, reconstruction_error
 from .model import Model
 from .plot.figure import figure_png, new_figure, require_matplotlib
@@ -97,8 +97,8 @@ def _scores(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        found = parse_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} holds no scores: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no scores: a {type(found).__name__} in place of a dict")

@@ -72,6 +72,10 @@ def test_size_range_and_channels_are_made_to_fit(tmp_path):
 def test_what_the_file_says_is_read(tmp_path):
     network(tmp_path / "net.onnx", metadata={"genmodels.range": json.dumps([0, 255])})
     assert metrics.OnnxExtractor(tmp_path / "net.onnx").range == (0, 255)
+    for damaged in ("[0, 255", "[" * 100_000):
+        network(tmp_path / "net.onnx", metadata={"genmodels.range": damaged})
+        with pytest.raises(ValueError, match=r"genmodels\.range in the file's metadata is"):
+            metrics.OnnxExtractor(tmp_path / "net.onnx")
     network(tmp_path / "any.onnx", side="S")
     with pytest.raises(ValueError, match="any size: give size="):
         metrics.OnnxExtractor(tmp_path / "any.onnx")

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _validate as check
 from .._files import file_name
+from .._json import parse_json
 from .extractors import fitted
 
 LAYOUTS = {"NCHW": (0, 3, 1, 2), "NHWC": (0, 1, 2, 3)}
@@ -135,9 +136,11 @@ def _size(asked: Any, found: tuple[Any, Any], name: str) -> tuple[int, int]:
 def _range(asked: Any, metadata: dict[str, str]) -> tuple[float, float]:
     if asked is None:
         try:
-            asked = json.loads(metadata.get("genmodels.range", "[0, 1]"))
+            asked = parse_json(metadata.get("genmodels.range", "[0, 1]"))
         except ValueError:
-            raise ValueError(f"genmodels.range in the file's metadata is {metadata['genmodels.range']!r}") from None
+            raise ValueError(
+                f"genmodels.range in the file's metadata is {check.shown(metadata['genmodels.range'])}"
+            ) from None
     if not isinstance(asked, tuple | list) or len(asked) != 2:
         raise TypeError(f"range must be a pair, the values of black and white, not {check.shown(asked)}")
     low, high = (check.number(value, "range", -1e6, 1e6) for value in asked)

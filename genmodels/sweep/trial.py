@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _system, checkpoint, metrics, run
 from .._files import replacing
+from .._json import parse_json
 from ..model import Model
 from ..training.history import TIMES
 from . import pool
@@ -91,8 +92,8 @@ def noted(folder: Path, epochs: int) -> dict[str, Any] | None:
     """The result that training the trial for so many epochs left in its folder; None where there is none to be read:
     what is missing or damaged comes of training again, which has little to do where the model is there."""
     try:
-        found = json.loads((folder / RESULT).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = parse_json((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
         return None
     return found if _is_result(found) and found["epochs"] == epochs else None
 
