@@ -62,7 +62,7 @@ bench-shapes: $(VENV)/built build/layer build/peers-torch/ready
 	$(BIN)/python benchmarks/shapes.py --threads $(THREADS) $(BENCH_FLAGS)
 
 # The loop that measures the machine's limit is to be contracted to fused multiply-adds, the core is not.
-BENCH_FLAGS_C := -std=gnu11 -O3 -Wall -Wextra -Wconversion -Icsrc
+BENCH_FLAGS_C := -std=gnu11 -O3 -falign-functions=64 -Wall -Wextra -Wconversion -Icsrc
 CORE := $(wildcard csrc/base/*.c csrc/kernels/*.c csrc/layers/*.c csrc/network/*.c)
 build/conv build/layer: build/%: benchmarks/%.c benchmarks/limit.c benchmarks/limit.h $(CORE) $(wildcard csrc/*/*.h)
 	mkdir -p build

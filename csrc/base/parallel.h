@@ -28,8 +28,8 @@ void gm_parallel_pieces(int64_t n, int64_t size, gm_piece_task task, void *conte
 void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context);
 int gm_parallel_slot(void);
 
-/* So many slots, unless their scratch is large; and the floats of a cache line, which no two threads should write to. */
-enum { GM_SLOTS = 16, GM_LINE_FLOATS = 16 };
+/* So many slots, unless their scratch is large. */
+enum { GM_SLOTS = 16 };
 
 /* 1..GM_MAX_THREADS; starts at GENMODELS_NUM_THREADS or the number of processors this process may use. */
 int gm_num_threads(void);

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+enum { GM_LINE_FLOATS = 16 }; /* of a cache line, which no two threads should write to */
+
 static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
 

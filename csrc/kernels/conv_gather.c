@@ -220,6 +220,7 @@ static bool along_row(const gather *op, int64_t width, int64_t n) {
 /* Consecutive panels of output channels, and consecutive images. */
 typedef struct block {
     int64_t panel0, panel1, n0, n1;
+    bool fresh; /* a band is read for the first time */
 } block;
 
 /* One output row of one phase. */
@@ -234,7 +235,7 @@ static void gather_row(const gather *op, const phase *ph, int64_t i, const block
         int64_t out = out_row + (columns->start + j * columns->out_step) * op->out_channels;
         next = same_taps_until(columns, j);
         if (!along_row(op, next - j, images)) {
-            gm_rows rows = {images, op->in_image, op->out_image, 1, 0, 0};
+            gm_rows rows = {.count = images, .a_stride = op->in_image, .out_stride = op->out_image, .sets = 1};
             for (int64_t panel = of->panel0; panel < of->panel1; panel++)
                 multiply(op, ph, panel_at(op, panel), count, runs, &rows, x, out);
             next = j + 1;
@@ -249,7 +250,8 @@ static void gather_row(const gather *op, const phase *ph, int64_t i, const block
                             .sets = min_of(together, images - n),
                             .a_set = op->in_image,
                             .out_set = op->out_image};
-            for (int64_t panel = of->panel0; panel < of->panel1; panel++)
+            if (of->fresh && n + together < images) rows.ahead = together * op->in_image;
+            for (int64_t panel = of->panel0; panel < of->panel1; panel++, rows.ahead = 0)
                 multiply(op, ph, panel_at(op, panel), count, runs, &rows, x + n * op->in_image,
                          out + n * op->out_image);
         }
@@ -268,8 +270,10 @@ static void gather_task(void *context, int64_t index) {
         phase ph = phase_of(op, row_phase * op->column_phases + column_phase);
         if (i >= ph.rows.count) break;
         int64_t together = max_of(1, L1_FLOATS / max_of(1, ph.depth * panel_at(op, 0).width));
-        for (int64_t panel = first; panel < last; panel += together)
-            gather_row(op, &ph, i, &(block){panel, min_of(last, panel + together), n0, n1});
+        for (int64_t panel = first; panel < last; panel += together) {
+            bool fresh = column_phase == 0 && panel == first && op->in_channels >= GM_LINE_FLOATS;
+            gather_row(op, &ph, i, &(block){panel, min_of(last, panel + together), n0, n1, fresh});
+        }
     }
     op->kernels->tiles_end();
 }

@@ -193,7 +193,7 @@ static void multiply(const winograd *op, int64_t count, const float *u, float *m
             const float *v = op->v + point * v_step + panel.first * op->depth;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t first = count * t / tiles, rows = count * (t + 1) / tiles - first;
-                gm_rows tile_rows = {rows, u_step, m_step, 1, 0, 0};
+                gm_rows tile_rows = {.count = rows, .a_stride = u_step, .out_stride = m_step, .sets = 1};
                 op->kernels->rows_tile(&tile_rows, panel.columns, 1, &run, u + (point * op->block + first) * u_step, v,
                                        (gm_low_parts){0}, &end, m + (point * op->block + first) * m_step + panel.first);
             }

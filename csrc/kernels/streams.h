@@ -7,10 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/sizes.h"
+
 /* Whether rows of so many words are whole lines in `out`: what can be written so. */
 static inline bool gm_in_lines(const float *out, int64_t row) {
-    enum { LINE = 16 };
-    return row % LINE == 0 && (uintptr_t)out % (LINE * sizeof *out) == 0;
+    return row % GM_LINE_FLOATS == 0 && (uintptr_t)out % (GM_LINE_FLOATS * sizeof *out) == 0;
 }
 
 /* And whether that pays for `out`, of so many words. */

@@ -65,6 +65,7 @@ typedef struct gm_low_parts {
 typedef struct gm_rows {
     int64_t count, a_stride, out_stride;
     int64_t sets, a_set, out_set; /* 1 or 2 of them */
+    int64_t ahead; /* how far behind them in A rows are that another tile reads soon; 0: none are known */
 } gm_rows;
 
 /* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. The values of a place are

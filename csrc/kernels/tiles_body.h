@@ -32,10 +32,14 @@ static __attribute__((noinline)) void ask_for_rows(int64_t rows, int64_t vectors
         }
 }
 
-/* M rows times V vectors of a panel. */
+/* M rows times V vectors of a panel. The rows ahead are asked for run by run, and without the neighbours that their taps reach
+ * to: processors drop what they are asked for all at once, and their own foresight sees no sequence in what is left. (Strides
+ * of 2, images beyond the caches: 1.3 to 1.7 times as fast; asked for at the beginning of a tile 1.1 to 1.5 times, and with
+ * the neighbours down to 0.4 on the layers that gain nothing.) */
 GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t runs, const gm_run *run, const float *a,
-                             int64_t a_stride, const float *panel, const gm_tile_end *end, float *out,
-                             int64_t out_stride) {
+                             const gm_rows *rows, const float *panel, const gm_tile_end *end, float *out) {
+    const int64_t a_stride = rows->a_stride, out_stride = rows->out_stride;
+    const int64_t ahead = rows->ahead, asked = ahead ? M * a_stride : 0;
     vf sum[TILE_ROWS][TILE_VECTORS];
     const float *gate = end->gate;
     ask_for_rows(M, V, end, out, out_stride);
@@ -43,6 +47,7 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
         for (int v = 0; v < V; v++) sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
     for (const gm_run *last = run + runs; run < last; run++) {
         const float *at = a + run->a, *b = panel + run->b * V * VL;
+        for (int64_t i = 0; i < asked; i += GM_LINE_FLOATS) __builtin_prefetch(at + ahead + i);
         for (const float *stop = at + run->length; at < stop; at++, b += V * VL) {
             vf right[TILE_VECTORS];
             for (int v = 0; v < V; v++) right[v] = v_load(b + v * VL);
@@ -88,16 +93,14 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
 
 static void rows_tile(const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
                       const float *panel, gm_low_parts low, const gm_tile_end *end, float *out) {
-    const int64_t a_stride = rows->a_stride, out_stride = rows->out_stride;
     (void)low; /* two parts, and two sets of rows, are for blocks alone */
 #define NARROW(M, V)                                                                                                   \
     case CASE_OF(M, V):                                                                                                \
-        rows_template(FIT(M, TILE_ROWS), V, columns, runs, run, a, a_stride, panel, end, out, out_stride);             \
+        rows_template(FIT(M, TILE_ROWS), V, columns, runs, run, a, rows, panel, end, out);                             \
         break;
 #define WIDE(M, V)                                                                                                     \
     case CASE_OF(M, V):                                                                                                \
-        rows_template(FIT(M, WIDE_ROWS), FIT(V, TILE_VECTORS), columns, runs, run, a, a_stride, panel, end, out,       \
-                      out_stride);                                                                                     \
+        rows_template(FIT(M, WIDE_ROWS), FIT(V, TILE_VECTORS), columns, runs, run, a, rows, panel, end, out);          \
         break;
     switch (CASE_OF(rows->count, VECTORS_OF(columns))) { EACH_NARROW_SIZE(NARROW) EACH_WIDE_SIZE(WIDE) }
 #undef WIDE
