@@ -64,7 +64,7 @@ bench-shapes: $(VENV)/built build/layer build/peers-torch/ready
 # The loop that measures the machine's limit is to be contracted to fused multiply-adds, the core is not.
 BENCH_FLAGS_C := -std=gnu11 -O3 -falign-functions=64 -Wall -Wextra -Wconversion -Icsrc
 CORE := $(wildcard csrc/base/*.c csrc/kernels/*.c csrc/layers/*.c csrc/network/*.c)
-build/conv build/layer: build/%: benchmarks/%.c benchmarks/limit.c benchmarks/limit.h $(CORE) $(wildcard csrc/*/*.h)
+build/conv build/layer: build/%: benchmarks/%.c benchmarks/limit.c benchmarks/limit.h benchmarks/values.h $(CORE) $(wildcard csrc/*/*.h)
 	mkdir -p build
 	$(CC) $(BENCH_FLAGS_C) -ffp-contract=fast -c -o $@-limit.o benchmarks/limit.c
 	$(CC) $(BENCH_FLAGS_C) -ffp-contract=off -o $@ benchmarks/$*.c $@-limit.o $(CORE) -pthread -lm

@@ -16,6 +16,7 @@
 #include "kernels/conv.h"
 #include "kernels/table.h"
 #include "limit.h"
+#include "values.h"
 
 enum { ROUNDS = 9, PASSES = 3 };
 
@@ -61,13 +62,6 @@ static int64_t inner_taps(int64_t in, int64_t out, int64_t kernel, int64_t strid
     for (int64_t i = 0; i < out; i++)
         for (int64_t r = 0; r < kernel; r++) taps += i * stride + r >= pad && i * stride + r - pad < in;
     return taps;
-}
-
-static float *values(int64_t n) {
-    float *v = malloc((size_t)n * sizeof *v);
-    if (!v) exit(1);
-    for (int64_t i = 0; i < n; i++) v[i] = (float)(i % 251) / 125.0f - 1.0f;
-    return v;
 }
 
 static float *stored(int64_t n, bool pairs) {

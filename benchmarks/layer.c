@@ -20,6 +20,7 @@
 #include "base/parallel.h"
 #include "limit.h"
 #include "network/network.h"
+#include "values.h"
 
 enum { MOST_REPEATS = 25, LEAST_REPEATS = 3, LIMITS = 9, MOST_NUMBERS = 8 };
 static const double ENOUGH_SECONDS = 0.03;
@@ -83,13 +84,6 @@ static gm_shape shape_of(const request *r) {
 }
 
 /* ---- What is measured ---- */
-
-static float *values(int64_t count) {
-    float *v = malloc((size_t)count * sizeof *v);
-    if (!v) exit(1);
-    for (int64_t i = 0; i < count; i++) v[i] = (float)(i % 251) / 125.0f - 1.0f;
-    return v;
-}
 
 typedef struct subject {
     gm_network *network;
