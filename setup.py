@@ -19,7 +19,7 @@ from setuptools.command.build_ext import build_ext
 # -D_DEFAULT_SOURCE: strict C11 hides POSIX.
 COMMON = ["-std=c11", "-D_DEFAULT_SOURCE", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"]
 COMMON += ["-Wall", "-Wextra", "-Wconversion"]
-# Functions begin cache lines: where the loops of the register tiles lay was chance, and could cost a third of their speed.
+# Functions begin cache lines: where the register tiles' loops lay was chance, and could cost a third of their speed.
 RELEASE = ["-O3", "-g0", "-falign-functions=64"]
 STRIP = "-Wl,-x" if sys.platform == "darwin" else "-s"
 SANITIZE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"]

@@ -100,9 +100,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
     )
-    parser.add_argument(
-        "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
-    )
+    _add_places(parser)
     parser.add_argument(
         "--split",
         choices=settings.SPLITS,
@@ -176,7 +174,7 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", _evaluate, "print the losses and scores of a trained model on the test images")
     parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
     parser.add_argument("--data", metavar="D", choices=datasets.names(), help="default: the one the run was trained on")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the data sets lie")
+    _add_places(parser)
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
     parser.add_argument("--n", type=_whole(2), metavar="N", help="images to draw for the scores (default: as many)")
     parser.add_argument(
@@ -187,10 +185,19 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="seed of the noise (default: 0)")
 
 
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
+    )
+    parser.add_argument(
+        "--no-verify", dest="verify", action="store_false", help="take data files that are not the published ones"
+    )
+
+
 def _add_report(commands: Any) -> None:
     parser = _add(commands, "report", _report, "write one page with the scores and all pictures of runs")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the data sets lie")
+    _add_places(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="default: report.html, in the folder of a lone run or else here"
     )
@@ -211,9 +218,7 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument(
         "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
     )
-    parser.add_argument(
-        "--data-root", metavar="FOLDER", help="where the data sets lie (default: GENMODELS_DATA, the cache)"
-    )
+    _add_places(parser)
     parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs of each (default: 10)")
     parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
@@ -237,11 +242,16 @@ def _train(arguments: argparse.Namespace) -> int:
     recipe.pop("image_size", None)  # the model's or else the data's
     asked = {"model": arguments.name, **_given(arguments, _DEFAULTS, recipe)}
     options = _given(arguments, asdict(settings.Options()), recipe)
-    work = run.Run.open(arguments.out, asked, _DEFAULTS, arguments.mode or "new", arguments.data_root, options)
+    work = run.Run.open(arguments.out, asked, _DEFAULTS, arguments.mode or "new", options=options, **_places(arguments))
     if work.finished():
         print(f"nothing to do: all {work.settings.epochs} epochs are trained")
         return _print_paths(work)
     return _report_outcome(work, work.train(arguments.budget), arguments.budget)
+
+
+def _places(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the data sets lie, and whether they must be the published ones."""
+    return {"data_root": arguments.data_root, "verify": arguments.verify}
 
 
 def _given(arguments: argparse.Namespace, names: Iterable[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,7 +291,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     data = arguments.data or run.trained_on(arguments.model)
     if data is None:
         raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
-    train, test = datasets.load(data, root=arguments.data_root)
+    train, test = datasets.load(data, root=arguments.data_root, verify=arguments.verify)
     x, y = (part[: arguments.limit] for part in test)
     scoring = run.scoring(data, train[0], x, model.config["input_shape"][0], arguments.n)
     asked = run.asked_of(arguments.model)
@@ -301,7 +311,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
-    print(f"report: {plot.report(*arguments.runs, out=arguments.out, data_root=arguments.data_root)}")
+    print(f"report: {plot.report(*arguments.runs, out=arguments.out, **_places(arguments))}")
     return 0
 
 
@@ -330,7 +340,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     _log_to_stderr()
     given = {name: getattr(arguments, name) for name in _SWEEP_DEFAULTS}
     grid = sweep.open_grid(arguments.out, given, _SWEEP_DEFAULTS)
-    options = {"data_root": arguments.data_root, "checkpoint_every": arguments.checkpoint_every}
+    options = {"checkpoint_every": arguments.checkpoint_every, **_places(arguments)}
     if arguments.workers == 1:
         rows = sweep.run_sweep(grid, arguments.out, **options)
     else:

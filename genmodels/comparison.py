@@ -60,7 +60,7 @@ class _Run:
         return run.inputs(self.model, *self.data[1])
 
 
-def write_comparison(folders: Sequence[Path], out: Path | None, data_root: str | None) -> Path:
+def write_comparison(folders: Sequence[Path], out: Path | None, data_root: str | None, verify: bool = True) -> Path:
     """Writes the page about the runs in these folders; `plot.report` says what of, where to and what it raises."""
     require_matplotlib()
     if not folders:
@@ -72,7 +72,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None, data_root: str |
     scores = {str(folder): _scores(folder) for folder in folders}
     # Before the models are loaded: of runs that cannot be compared nothing is to be computed.
     extractor = one_extractor(scores)
-    runs = [_open(folder, known[str(folder)], scores[str(folder)], data_root) for folder in folders]
+    runs = [_open(folder, known[str(folder)], scores[str(folder)], data_root, verify) for folder in folders]
     path = out or (folders[0] / run.REPORT if len(folders) == 1 else Path(run.REPORT))
     write_page(path, _title(runs), _parts(runs, extractor))
     return path
@@ -105,9 +105,11 @@ def _scores(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _open(folder: Path, asked: settings.Settings, scores: Mapping[str, Any], data_root: str | None) -> _Run:
+def _open(
+    folder: Path, asked: settings.Settings, scores: Mapping[str, Any], data_root: str | None, verify: bool
+) -> _Run:
     model = checkpoint.load(run.find_model(folder))
-    work = run.Run(folder, asked, data_root)
+    work = run.Run(folder, asked, data_root, verify=verify)
     try:
         data, missing = work.data(), ""
     except OSError as error:

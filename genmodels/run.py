@@ -83,9 +83,10 @@ class Run:
         data_root: str | None = None,
         afresh: bool = False,
         options: Options | None = None,
+        verify: bool = True,
     ) -> None:
         self.folder, self.settings, self.options = folder, asked, options or Options()
-        self.data_root, self.afresh = data_root, afresh
+        self.data_root, self.verify, self.afresh = data_root, verify, afresh
 
     @classmethod
     def open(
@@ -96,9 +97,11 @@ class Run:
         mode: str = "new",
         data_root: str | None = None,
         options: Mapping[str, Any] | None = None,
+        verify: bool = True,
     ) -> Run:
         """Looks at the folder and changes nothing yet. `given` are the settings asked for; `defaults` serve for None.
-        `options` are fields of `Options`, at their defaults where None.
+        `options` are fields of `Options`, at their defaults where None. `data_root` and `verify` are as in
+        `datasets.load`.
 
         mode: "new" refuses a folder that holds anything; "resume" takes what is not given from the run there, and
         begins one where there is none; "overwrite" will remove an earlier run's files, and no others.
@@ -108,7 +111,8 @@ class Run:
         if mode == "new" and folder.is_dir() and any(path.name != _lock.FILE for path in folder.iterdir()):
             raise RunExistsError(f"{folder} is not empty: --resume goes on with the run there, --overwrite replaces it")
         merged = settings.merge(given, defaults, earlier)
-        return cls(folder, merged, data_root, mode == "overwrite", replace(noted, **settings.said(options or {})))
+        told = replace(noted, **settings.said(options or {}))
+        return cls(folder, merged, data_root, mode == "overwrite", told, verify)
 
     def finished(self) -> bool:
         """Whether every epoch is trained and every result written."""
@@ -141,7 +145,7 @@ class Run:
     @cached_property
     def _loaded(self) -> tuple[Split, Split]:
         """The data set as it is: to train on and to be scored against."""
-        return datasets.load(self.settings.data, root=self.data_root)
+        return datasets.load(self.settings.data, root=self.data_root, verify=self.verify)
 
     def data(self) -> tuple[Split, Split]:
         """The images to train on (the first `limit`) and the test images, in the model's size and the latter black and

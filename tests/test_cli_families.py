@@ -1,8 +1,11 @@
 """The command line for every family and size: what is trained on, what an adversarial model's folder holds, and what is
 made on the way."""
 
+import csv
+
 import numpy as np
 import pytest
+import small_data
 from command import (
     LATENT,
     LOSSES,
@@ -187,3 +190,24 @@ class TestOnTheWay:
         assert not (tmp_path / run.KEPT).exists()
         names = {path.name for path in (tmp_path / run.ON_THE_WAY).iterdir()}
         assert names == {"mine.png", "samples.gif", "samples-000.png", "samples-001.png"}
+
+
+def test_files_that_are_not_the_published_ones_are_taken_on_demand(tmp_path, capsys):
+    root, folder, study = tmp_path / "data", tmp_path / "run", tmp_path / "study"
+    root.mkdir()
+    for name, content in small_data.idx_contents().items():
+        (root / name).write_bytes(content)
+    data, small = ("--data-root", root), ("--data", "mnist", "--batch-size", 10, "--epochs", 1)
+    for made, *command in (
+        (folder, "train", "vae-16", *small, "--out", folder),
+        (study, "sweep", "--models", "vae", "--sizes", 16, "--latent", 2, "--seeds", 1, *small, "--out", study),
+        (folder / run.SCORES, "evaluate", folder, "--n", 20),
+        (tmp_path / "page.html", "report", folder, "--out", tmp_path / "page.html"),
+    ):
+        assert call(*command, *data) == 1
+        assert "--no-verify) takes it all the same" in capsys.readouterr().err
+        assert not made.exists()
+        assert call(*command, *data, "--no-verify") == 0
+        assert made.exists()
+    with (study / "results.csv").open(newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["finished"]

@@ -22,11 +22,13 @@ def record(**changes):
 
 
 def test_pages_show_their_records():
-    records = SCRIPT["read"](RECORDS)
+    records, trials = SCRIPT["read"](RECORDS), SCRIPT["read_trials"](RECORDS)
     assert records
-    for path, fill in ((HOUSE / "docs" / "results.md", SCRIPT["page"]), (HOUSE / "README.md", SCRIPT["readme"])):
-        text = path.read_text(encoding="utf-8")
-        assert fill(text, records) == text, f"{path.name}: run python benchmarks/quality/results.py"
+    assert trials
+    text = (HOUSE / "docs" / "results.md").read_text(encoding="utf-8")
+    assert SCRIPT["page"](text, records, trials) == text, "results.md: run python benchmarks/quality/results.py"
+    text = (HOUSE / "README.md").read_text(encoding="utf-8")
+    assert SCRIPT["readme"](text, records) == text, "README.md: run python benchmarks/quality/results.py"
 
 
 def test_every_record_names_its_command_and_what_it_was_scored_by():
@@ -66,7 +68,18 @@ def test_records_stand_by_model_then_ours_then_theirs(tmp_path):
 
 def test_a_page_without_a_place_for_a_table_is_refused():
     with pytest.raises(ValueError, match="no place for the table 'scores'"):
-        SCRIPT["page"]("Results\n", [record()])
+        SCRIPT["page"]("Results\n", [record()], [])
+
+
+def test_a_trial_of_a_study():
+    one = {"data": "mnist", "model": "vae", "image_size": "16", "latent_dim": "2", "parameters": "559717"}
+    one |= {"test_loss": "38.63304", "test_reconstruction": "34.0599", "test_kl": "4.57313", "test_wasserstein": ""}
+    one |= {"score_fd": "15.4517", "score_fd_floor": "0.017025", "score_fd_ceiling": "86.7135"}
+    line = SCRIPT["study"]([one | {"score_precision": "0.1373", "score_recall": "0.0016"}]).splitlines()[2]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == [
+        *("mnist", "vae", "16 x 16", "2", "559,717", "15.5 (0.017, 86.7)", "0.14", "0.00"),
+        "loss 38.63, reconstruction 34.06, KL 4.573",
+    ]
 
 
 def test_the_readme_keeps_what_is_no_row_of_a_record():

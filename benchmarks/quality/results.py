@@ -1,4 +1,4 @@
-"""The tables of docs/results.md and of the README, from the records that `recipes.py` keeps.
+"""The tables of docs/results.md and of the README, from the records that `recipes.py` and `study.py` keep.
 
     python benchmarks/quality/results.py
 
@@ -9,6 +9,7 @@ Needs nothing but the records.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 Record = dict[str, Any]
+Trial = dict[str, str]
 Rows = Iterable[Sequence[str]]
 
 # What the five reports and the examples say of a model, in their own measures.
@@ -27,6 +29,7 @@ CLAIMS = {
     "vae-z10": "reconstruction error 0.092, of what it does not say",
     "wgan-mlm": "no digits",
 }
+STUDIES = ("mnist", "cifar10")
 NONE = ""
 TERMS = {"loss": "loss", "reconstruction": "reconstruction", "kl": "KL"}
 
@@ -35,6 +38,15 @@ def read(folder: Path) -> list[Record]:
     """All records: the models by name, of each ours by seed and then PyTorch's."""
     found = [json.loads(path.read_bytes()) for path in folder.glob("*.json")]
     return sorted(found, key=lambda one: (one["model"], one["framework"], one["seed"]))
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    """The trials of all studies."""
+    found = []
+    for name in STUDIES:
+        with (folder / f"study-{name}.csv").open(newline="") as file:
+            found += list(csv.DictReader(file))
+    return found
 
 
 # ---- Cells ----
@@ -85,6 +97,12 @@ def losses(one: Record) -> str:
     return ", ".join(f"{name} {one['losses'][term]:.4g}" for term, name in TERMS.items() if term in one["losses"])
 
 
+def trial_losses(one: Trial) -> str:
+    """Those of an autoencoder on the test images; of adversaries they say nothing of the draws."""
+    measured = {name: one.get(f"test_{term}") for term, name in TERMS.items()}
+    return ", ".join(f"{name} {float(value):.4g}" for name, value in measured.items() if value)
+
+
 # ---- Tables ----
 
 
@@ -130,17 +148,36 @@ def commands(records: Iterable[Record]) -> str:
     )
 
 
+def study(trials: Iterable[Trial]) -> str:
+    head = ("data", "model", "pixels", "latent axes", "parameters", "fd (floor, ceiling)", "precision", "recall")
+    rows = (
+        [
+            *(one["data"], one["model"], f"{one['image_size']} x {one['image_size']}", one["latent_dim"]),
+            *(f"{int(one['parameters']):,}", distance({"scores": scores_of(one)})),
+            *(f"{float(one[f'score_{name}']):.2f}" for name in ("precision", "recall")),
+            trial_losses(one),
+        ]
+        for one in trials
+    )
+    return table((*head, "on the test images"), rows)
+
+
+def scores_of(one: Trial) -> dict[str, float]:
+    return {name: float(one[f"score_{name}"]) for name in ("fd", "fd_floor", "fd_ceiling")}
+
+
 TABLES = {"scores": scores, "autoencoders": autoencoders, "commands": commands}
 
 
-def page(text: str, records: list[Record]) -> str:
+def page(text: str, records: list[Record], trials: list[Trial]) -> str:
     """The text with a table between each pair of marks `<!-- scores -->` and `<!-- /scores -->`."""
-    for name, make in TABLES.items():
+    tables = {name: make(records) for name, make in TABLES.items()} | {"study": study(trials)}
+    for name, made in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
         if text.count(begin) != 1 or text.count(end) != 1:
             raise ValueError(f"the page has no place for the table {name!r}, between {begin!r} and {end!r}")
         before, _, rest = text.partition(begin)
-        text = before + begin + "\n" + make(records) + "\n" + end + rest.partition(end)[2]
+        text = before + begin + "\n" + made + "\n" + end + rest.partition(end)[2]
     return text
 
 
@@ -170,9 +207,11 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"))
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     options = parser.parse_args()
-    records = read(options.records)
-    for path, fill in ((options.page, page), (options.readme, readme)):
-        path.write_text(fill(path.read_text(encoding="utf-8"), records), encoding="utf-8")
+    records, trials = read(options.records), read_trials(options.records)
+    text = options.page.read_text(encoding="utf-8")
+    options.page.write_text(page(text, records, trials), encoding="utf-8")
+    text = options.readme.read_text(encoding="utf-8")
+    options.readme.write_text(readme(text, records), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def _check_digest(source: Source, file: File, path: Path, digest: str) -> None:
     what = f" (it is the published {known[0]})" if known else ""
     raise ValueError(
         f"{path} has other content than the published {file.name} of {source.name}{what}: "
-        f"its SHA-256 is {digest}, the published one {file.sha256}; verify=False takes it all the same"
+        f"its SHA-256 is {digest}, the published one {file.sha256}; "
+        "verify=False (on the command line --no-verify) takes it all the same"
     )
 
 

@@ -31,6 +31,7 @@ def run_sweep(
     executor: Executor | None = None,
     *,
     data_root: str | None = None,
+    verify: bool = True,
     threads: int | None = None,
     checkpoint_every: int = 1,
 ) -> list[dict[str, Any]]:
@@ -48,6 +49,7 @@ def run_sweep(
             open; Ctrl-C cancels what has not begun, and what has is the executor's to end. When it breaks, as pools of
             processes do that lose one, the trials that were begun have failed, and the others are left waiting.
         data_root: where the data sets lie.
+        verify: hold the data against the published SHA-256, as `datasets.load` does.
         threads: threads a trial, None for those its process has. The results do not depend on it.
         checkpoint_every: epochs between two checkpoints of a trial, at least 1.
 
@@ -63,13 +65,15 @@ def run_sweep(
     folder = Path(out)
     options = {
         "data_root": data_root,
+        "verify": check.flag(verify, "verify"),
         "threads": None if threads is None else check.integer(threads, "threads", 1),
         "checkpoint_every": check.integer(checkpoint_every, "checkpoint_every", 1),
         "scores": grid.scores,
         "verbose": "auto" if executor is None else "silent",  # the bars of several trials would overwrite each other
     }
     check_folder(folder, grid)
-    _, (x, _) = datasets.load(grid.data, root=data_root)  # fetched once, and missing before the first trial
+    # Fetched once, and missing before the first trial.
+    _, (x, _) = datasets.load(grid.data, root=data_root, verify=verify)
     write_grid(folder, grid)
     folders = _folders(folder, grid)
     results: Results = {trial: noted(path, grid.epochs) or {"status": WAITING} for trial, path in folders.items()}

@@ -33,11 +33,12 @@ _FAILURES = (FloatingPointError, MemoryError, OverflowError, OSError, ValueError
 def train_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     """Trains a trial to its end, from where its folder says it stands; one that has ended is left as it is.
 
-    job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root`, `checkpoint_every` (epochs),
-    `scores` (whether to score the model), `threads` (None for those in use) and `verbose`, as JSON values. Returns
-    `status`, which is "finished", "interrupted" or "failed: " and why, and of a finished trial `epochs`, `parameters`,
-    `training` (by name the losses by epoch), `test` (the losses by name), `scores` (those of SCORES, none where they
-    were not asked for), `seconds` (by epoch) and `images_per_second` (over all epochs).
+    job: `folder`, `settings` (fields of `genmodels.settings.Settings`), `data_root` and `verify` (as in
+    `datasets.load`), `checkpoint_every` (epochs), `scores` (whether to score the model), `threads` (None for those in
+    use) and `verbose`, as JSON values. Returns `status`, which is "finished", "interrupted" or "failed: " and why, and
+    of a finished trial `epochs`, `parameters`, `training` (by name the losses by epoch), `test` (the losses by name),
+    `scores` (those of SCORES, none where they were not asked for), `seconds` (by epoch) and `images_per_second` (over
+    all epochs).
     """
     if pool.stopping():
         return {"status": INTERRUPTED}
@@ -58,7 +59,7 @@ def failure(error: BaseException, folder: str) -> dict[str, Any]:
 
 def _trained(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     options = {"checkpoint_every": job["checkpoint_every"]}
-    work = run.Run.open(folder, job["settings"], {}, "resume", job["data_root"], options)
+    work = run.Run.open(folder, job["settings"], {}, "resume", job["data_root"], options, job["verify"])
     earlier = noted(folder, work.settings.epochs)
     if earlier is not None and work.finished():
         return earlier
