@@ -20,9 +20,9 @@ def report(
     before the last, or against another data set than the run's, are said to be so and have no bar. Then each run's
     pictures, as far as its model and files allow, its warnings, losses, settings and networks.
 
-    out: the file, by default `report.html` in the folder of a lone run, or else here. `data_root` and
-    `verify` are where the data sets lie and whether they must be the published ones, as in `datasets.load`; where a
-    run's cannot be had, the page says so and goes without test images.
+    out: the file, by default `report.html` in the folder of a lone run, or else here. `data_root` and `verify` are
+    where the data sets lie and whether they must be the published ones, as in `datasets.load`; where a run's cannot be
+    had, the page says so and goes without test images.
 
     Raises ValueError when the runs were scored with different extractors or a file is damaged, OSError for a folder
     that holds no run or a page that cannot be written, ImportError without matplotlib.

@@ -42,7 +42,7 @@ def test_a_training_gone_on_with_is_the_one_not_stopped(tmp_path):
 import sys, numpy as np, genmodels as gm, runpy
 pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28, 1), np.uint8)
 labels = (np.arange(600) % 10).astype(np.uint8)
-gm.datasets.load = lambda name, root=None: ((pixels, labels), (pixels[:100], labels[:100]))
+gm.datasets.load = lambda name, root=None, verify=True: ((pixels, labels), (pixels[:100], labels[:100]))
 gm.metrics.evaluate = lambda *a, **k: dict.fromkeys(("fd", "kd"), 1.0)
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
