@@ -60,7 +60,7 @@ class _Run:
         return run.inputs(self.model, *self.data[1])
 
 
-def write_comparison(folders: Sequence[Path], out: Path | None, data_root: str | None, verify: bool = True) -> Path:
+def write_comparison(folders: Sequence[Path], out: Path | None, data_root: str | None, verify: bool) -> Path:
     """Writes the page about the runs in these folders; `plot.report` says what of, where to and what it raises."""
     require_matplotlib()
     if not folders:

@@ -49,6 +49,12 @@ def read_trials(folder: Path) -> list[Trial]:
     return found
 
 
+def measured_in(one: Trial) -> Record:
+    """What a record has of the same: the scores, and the losses of an autoencoder on the test images."""
+    scores = {name: float(one[f"score_{name}"]) for name in ("fd", "fd_floor", "fd_ceiling", "precision", "recall")}
+    return {"scores": scores, "losses": {term: float(one[f"test_{term}"]) for term in TERMS if one[f"test_{term}"]}}
+
+
 # ---- Cells ----
 
 
@@ -95,12 +101,6 @@ def rarest(one: Record) -> str:
 
 def losses(one: Record) -> str:
     return ", ".join(f"{name} {one['losses'][term]:.4g}" for term, name in TERMS.items() if term in one["losses"])
-
-
-def trial_losses(one: Trial) -> str:
-    """Those of an autoencoder on the test images; of adversaries they say nothing of the draws."""
-    measured = {name: one.get(f"test_{term}") for term, name in TERMS.items()}
-    return ", ".join(f"{name} {float(value):.4g}" for name, value in measured.items() if value)
 
 
 # ---- Tables ----
@@ -153,17 +153,13 @@ def study(trials: Iterable[Trial]) -> str:
     rows = (
         [
             *(one["data"], one["model"], f"{one['image_size']} x {one['image_size']}", one["latent_dim"]),
-            *(f"{int(one['parameters']):,}", distance({"scores": scores_of(one)})),
-            *(f"{float(one[f'score_{name}']):.2f}" for name in ("precision", "recall")),
-            trial_losses(one),
+            *(f"{int(one['parameters']):,}", distance(measured)),
+            *(f"{measured['scores'][name]:.2f}" for name in ("precision", "recall")),
+            losses(measured),
         ]
-        for one in trials
+        for one, measured in ((one, measured_in(one)) for one in trials)
     )
     return table((*head, "on the test images"), rows)
-
-
-def scores_of(one: Trial) -> dict[str, float]:
-    return {name: float(one[f"score_{name}"]) for name in ("fd", "fd_floor", "fd_ceiling")}
 
 
 TABLES = {"scores": scores, "autoencoders": autoencoders, "commands": commands}

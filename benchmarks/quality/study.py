@@ -12,7 +12,6 @@ Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
 from __future__ import annotations
 
 import argparse
-import csv
 import shlex
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ import sys
 from pathlib import Path
 
 import genmodels as gm
+from genmodels import run, sweep
 
 COMMON = "--latent 2,20,100 --seeds 1 --epochs 4 --precision bf16 --beta1 0.5 --scores"
 STUDIES = {
@@ -33,17 +33,14 @@ def picture(folder: Path, path: Path) -> None:
     """A row of grids for each model and size, a grid for each number of latent axes."""
     import matplotlib.pyplot as plt
 
-    with (folder / "results.csv").open(newline="") as file:
-        trials = list(csv.DictReader(file))
-    rows = list(dict.fromkeys((one["model"], one["image_size"]) for one in trials))
-    latents = list(dict.fromkeys(one["latent_dim"] for one in trials))
-    size = (2.6 * len(latents), 2.8 * len(rows))
-    figure, axes = plt.subplots(len(rows), len(latents), squeeze=False, figsize=size, layout="constrained")
-    for one in trials:
-        name = f"{one['model']}-{one['image_size']}-z{one['latent_dim']}"
-        draws = gm.load(folder / "trials" / f"{name}-seed{one['seed']}" / "model.safetensors").sample(SIDE**2, seed=0)
-        ax = axes[rows.index((one["model"], one["image_size"])), latents.index(one["latent_dim"])]
-        gm.plot.image_grid(draws, ax=ax).set_title(name)
+    grid = sweep.open_grid(folder, {}, {})
+    rows = [(model, size) for model in grid.models for size in grid.sizes]
+    size = (2.6 * len(grid.latent), 2.8 * len(rows))
+    figure, axes = plt.subplots(len(rows), len(grid.latent), squeeze=False, figsize=size, layout="constrained")
+    for trial in grid.trials():
+        draws = gm.load(run.find_model(folder / "trials" / trial.name)).sample(SIDE**2, seed=0)
+        ax = axes[rows.index((trial.model, trial.size)), grid.latent.index(trial.latent)]
+        gm.plot.image_grid(draws, ax=ax).set_title(f"{trial.model}-{trial.size}-z{trial.latent}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
     plt.close(figure)
@@ -61,7 +58,7 @@ def main() -> None:
         folder = options.out / name
         command = [*shlex.split(STUDIES[name]), *(["--no-verify"] if options.no_verify else []), "--out", str(folder)]
         subprocess.run([sys.executable, "-m", "genmodels", *command], check=True, stdout=sys.stderr)
-        shutil.copyfile(folder / "results.csv", options.records / f"study-{name}.csv")
+        shutil.copyfile(folder / sweep.RESULTS, options.records / f"study-{name}.csv")
         picture(folder, options.pictures / f"{name}.png")
 
 

@@ -220,7 +220,7 @@ static bool along_row(const gather *op, int64_t width, int64_t n) {
 /* Consecutive panels of output channels, and consecutive images. */
 typedef struct block {
     int64_t panel0, panel1, n0, n1;
-    bool fresh; /* a band is read for the first time */
+    bool fresh; /* a band is read for the first time, in places of whole lines */
 } block;
 
 /* One output row of one phase. */

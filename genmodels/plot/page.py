@@ -27,8 +27,7 @@ def report(
     Raises ValueError when the runs were scored with different extractors or a file is damaged, OSError for a folder
     that holds no run or a page that cannot be written, ImportError without matplotlib.
     """
-    from .. import _validate as check
     from ..comparison import write_comparison
 
     folders = [Path(os.fspath(run)) for run in runs]
-    return write_comparison(folders, None if out is None else Path(out), data_root, check.flag(verify, "verify"))
+    return write_comparison(folders, None if out is None else Path(out), data_root, verify)
