@@ -97,10 +97,7 @@ def _add_train(commands: Any) -> None:
     parser = _add(commands, "train", _train, "train a model of the zoo and write model, history, pictures and report")
     parser.add_argument("name", metavar="NAME", choices=zoo.names(), help=f"one of {', '.join(zoo.names())}")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's folder")
-    parser.add_argument(
-        "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
-    )
-    _add_places(parser)
+    _add_data(parser, "strokes, no download")
     parser.add_argument(
         "--split",
         choices=settings.SPLITS,
@@ -173,8 +170,7 @@ def _add_sample(commands: Any) -> None:
 def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", _evaluate, "print the losses and scores of a trained model on the test images")
     parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
-    parser.add_argument("--data", metavar="D", choices=datasets.names(), help="default: the one the run was trained on")
-    _add_places(parser)
+    _add_data(parser, "what the run was trained on")
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
     parser.add_argument("--n", type=_whole(2), metavar="N", help="images to draw for the scores (default: as many)")
     parser.add_argument(
@@ -183,6 +179,12 @@ def _add_evaluate(commands: Any) -> None:
         help="a data set's name, an ONNX file, or one of genmodels.metrics.train_extractor (default: the data set's)",
     )
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="S", help="seed of the noise (default: 0)")
+
+
+def _add_data(parser: argparse.ArgumentParser, default: str) -> None:
+    choices = f"{', '.join(datasets.names())}, or an .npz file with x_train and perhaps y_train, x_test, y_test"
+    parser.add_argument("--data", type=_data, metavar="D", help=f"{choices} (default: {default})")
+    _add_places(parser)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -215,10 +217,7 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument("--sizes", type=_numbers, metavar="N,N", help="pixels a side (default: 16,32,64)")
     parser.add_argument("--latent", type=_numbers, metavar="N,N", help="latent axes (default: 2,20,100)")
     parser.add_argument("--seeds", type=_whole(1), metavar="K", help="seeds 0..K-1 of each (default: 3)")
-    parser.add_argument(
-        "--data", metavar="D", choices=datasets.names(), help="data set (default: strokes, no download)"
-    )
-    _add_places(parser)
+    _add_data(parser, "strokes, no download")
     parser.add_argument("--epochs", type=_whole(1), metavar="E", help="epochs of each (default: 10)")
     parser.add_argument("--batch-size", type=_whole(1), metavar="B", help="images a step (default: 128)")
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="train on the first N images only")
@@ -410,6 +409,15 @@ def _whole(least: int) -> Callable[[str], int]:
         return value
 
     return integer
+
+
+def _data(text: str) -> str:
+    """A data set's name; a file's with its folders, so that a run knows it wherever it is gone on with from."""
+    try:
+        name = datasets.check_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return name if name in datasets.names() else os.path.abspath(name)
 
 
 def _labels(text: str) -> list[int]:

@@ -175,6 +175,8 @@ class Run:
         changes["precision"] = self.settings.precision
         if self.settings.conditional:  # all of the data set: the first `limit` images may lack a class
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
+            if changes["num_classes"] < 2:
+                raise ValueError(f"a conditional model needs labels, and {self.settings.data} has none that differ")
         changes |= self._optimizers()
         return zoo.build(self.settings.model, latent_dim=self.settings.latent_dim, **changes)
 

@@ -30,7 +30,7 @@ from genmodels import cli, sweep
         ({"models": ("wgan",), "beta1": 0.5}, ValueError, "beta1 is 0.5, but of wgan none has an Adam optimizer"),
         ({"precision": "half"}, ValueError, "precision is 'half', must be one of"),
         ({"scores": 1}, TypeError, "scores must be True or False, not 1"),
-        ({"data": "imagenet"}, ValueError, "data is 'imagenet', must be one of"),
+        ({"data": "imagenet"}, ValueError, "unknown data set 'imagenet'; there are mnist"),
     ],
 )
 def test_bad_grids(changes, error, message):

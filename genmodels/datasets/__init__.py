@@ -1,4 +1,5 @@
-"""Data sets as NumPy arrays: MNIST, Fashion-MNIST, CIFAR-10, and strokes, digits that the library draws itself.
+"""Data sets as NumPy arrays: MNIST, Fashion-MNIST, CIFAR-10, strokes, digits that the library draws itself, and images
+of one's own.
 
 >>> (x_train, y_train), (x_test, y_test) = load("mnist")  # doctest: +SKIP
 >>> x, y = join(*load("mnist"))  # train and test together  # doctest: +SKIP
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from .. import _validate as check
-from .._files import replacing
+from .._files import file_name, replacing
 from ..binarization import binarize
-from . import cache, idx, reading, search, strokes
+from . import cache, idx, own, reading, search, strokes
 from .reading import Split
 from .resizing import resize
 from .sources import SOURCES, STROKES, Source
@@ -27,7 +28,7 @@ __all__ = ["binarize", "info", "join", "load", "names", "resize", "strokes"]
 
 
 def load(
-    name: str, root: str | os.PathLike[str] | None = None, download: bool = True, verify: bool = True
+    name: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, download: bool = True, verify: bool = True
 ) -> tuple[Split, Split]:
     """Load a data set, from disk if it is there.
 
@@ -38,7 +39,11 @@ def load(
     ``root`` or the cache folder, as ``<name>/``. ``strokes`` needs no network: it is drawn, and kept there.
 
     Args:
-        name: ``mnist``, ``fashion_mnist``, ``cifar10`` (the binary version; pickles are never read) or ``strokes``.
+        name: ``mnist``, ``fashion_mnist``, ``cifar10`` (the binary version; pickles are never read) or ``strokes``; or
+            the path of an ``.npz`` file of your own, which the other arguments do not concern: ``x_train``
+            (N, H, W, C), uint8, square, of 1 or 3 channels, and as far as there are any ``y_train`` (N,), integers,
+            ``x_test`` and ``y_test``. Without ``x_test`` the last tenth of ``x_train`` is held out; without labels all
+            are 0.
         root: a folder with the files.
         download: get what is missing from the set's mirrors; ``False`` never touches the network.
         verify: hold the files' content against the published SHA-256; ``False`` takes any file of the right layout.
@@ -48,13 +53,15 @@ def load(
         ``(x_train, y_train), (x_test, y_test)``: images ``(N, H, W, C)`` uint8 and labels ``(N,)`` uint8, fresh arrays.
 
     Raises:
-        TypeError: ``name`` is no string, ``root`` no path, or ``download`` or ``verify`` neither True nor False.
+        TypeError: ``name`` is no string or path, ``root`` no path, ``download`` or ``verify`` neither True nor False.
         ValueError: an unknown name; a file that is damaged, foreign, or not the published one.
         OSError: files missing (FileNotFoundError), unreadable, or a download that every mirror failed (its message
             gives the reasons).
     """
-    source = _source(name)
     download, verify = check.flag(download, "download"), check.flag(verify, "verify")
+    if own.is_named(name):
+        return own.read(name)
+    source = _source(name)
     places = search.places(root)
     if source is STROKES:
         return _strokes(places, root is not None, download, verify)
@@ -83,12 +90,14 @@ def names() -> list[str]:
     return list(SOURCES)
 
 
-def info(name: str) -> dict[str, Any]:
+def info(name: str | os.PathLike[str]) -> dict[str, Any]:
     """What a data set is: a dict with ``name, title, image_shape, train, test, classes, homepage, licence``.
 
     ``image_shape`` is (height, width, channels), ``train`` and ``test`` are numbers of images, ``classes`` the labels'
-    names in the order of their numbers.
+    names in the order of their numbers. A file of your own is read for it, with the errors of `load`.
     """
+    if own.is_named(name):
+        return own.info(name)
     source = _source(name)
     counts = [file.items for file in source.files if "labels" not in file.name]
     return {
@@ -103,12 +112,19 @@ def info(name: str) -> dict[str, Any]:
     }
 
 
-def _source(name: str) -> Source:
+def check_name(name: Any) -> str:
+    """A name that `load` takes, whether or not the files are there; TypeError or ValueError for anything else."""
+    if own.is_named(name):
+        return file_name(name)
     if not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {type(name).__name__}")
+        raise TypeError(f"the name of a data set must be a string or a path, not {type(name).__name__}")
     if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}")
-    return SOURCES[name]
+        raise ValueError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}, and files named *{own.SUFFIX}")
+    return name
+
+
+def _source(name: Any) -> Source:
+    return SOURCES[check_name(name)]
 
 
 def _found(source: Source, places: search.Places) -> dict[str, Path] | None:

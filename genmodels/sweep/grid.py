@@ -40,11 +40,13 @@ class Grid:
     """The grid of a sweep and what all its trials share.
 
     models: families of the zoo that come in sizes ("vae" for `vae-16`, `vae-32`, ...); sizes: pixels a side; latent:
-    numbers of latent axes; seeds: how many, counted from 0; data: a data set; limit: the first so many training
-    images only; beta1: of the models' Adam optimizers, in [0, 1) (None: their own), of which models of other optimizers
-    take no notice; precision: of the products; scores: whether each trial is scored at its end, as `genmodels evaluate`
-    does. Raises ValueError or TypeError for an empty list, a value given twice, a model or a size that the zoo does not
-    have, a number out of its bounds, or a beta1 for models none of which has Adam.
+    numbers of latent axes; seeds: how many, counted from 0; data: a data set, or the path of one's own, as in
+    `genmodels.datasets.load`; limit: the first so many training images only; beta1: of the models' Adam optimizers, in
+    [0, 1) (None: their own), of which models of other optimizers take no notice; precision: of the products; scores:
+    whether each trial is scored at its end, as `genmodels evaluate` does.
+
+    Raises ValueError or TypeError for an empty list, a value given twice, a model or a size that the zoo does not have,
+    a number out of its bounds, or a beta1 for models none of which has Adam.
     """
 
     models: tuple[str, ...]
@@ -66,7 +68,7 @@ class Grid:
             "sizes": _list(self.sizes, "sizes", lambda value, name: check.integer(value, name, 1)),
             "latent": _list(self.latent, "latent", lambda value, name: check.integer(value, name, 1)),
             "seeds": check.integer(self.seeds, "seeds", 1),
-            "data": check.choice(self.data, "data", datasets.names()),
+            "data": datasets.check_name(self.data),
             "epochs": check.integer(self.epochs, "epochs", 1),
             "batch_size": check.integer(self.batch_size, "batch_size", 1),
             "limit": None if self.limit is None else check.integer(self.limit, "limit", 1),
