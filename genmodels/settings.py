@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import datasets, zoo
+from . import _validate as check
+from . import binarization, datasets, zoo
 from ._files import replacing
 from .network import PRECISIONS
 
@@ -18,12 +19,19 @@ SPLITS = ("train", "train+test")
 Kind = TypeVar("Kind")
 
 
+def _check_optional_integers(values: Any, names: Sequence[str]) -> None:
+    """Fields that are None or at least 1."""
+    for name in names:
+        if getattr(values, name) is not None:
+            check.integer(getattr(values, name), name, 1)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What decides a run's result: the model's name and sizes (latent_dim None: its own), whether it is given the
     labels, the data set with the part of it to train on (the first `limit` images), how its images are binarized (None:
     not at all), and the recipe, with the optimizers' learning rate and Adam's beta1 (None: the model's own), and the
-    precision of the products."""
+    precision of the products. ValueError or TypeError for a value that is none or out of its bounds."""
 
     model: str
     data: str
@@ -40,6 +48,20 @@ class Settings:
     beta1: float | None = None
     precision: str = PRECISIONS[0]
 
+    def __post_init__(self) -> None:
+        check.choice(self.model, "model", zoo.names())
+        datasets.check_name(self.data)
+        for name in ("epochs", "batch_size", "image_size"):
+            check.integer(getattr(self, name), name, 1)
+        _check_optional_integers(self, ("latent_dim", "limit"))
+        check.seed(self.seed)
+        check.choice(self.split, "split", SPLITS)
+        check.flag(self.conditional, "conditional")
+        binarization.check_choice(self.binarize)
+        for optimizer in zoo.optimizers(self.model).values():
+            optimizer.changed(**said({"learning_rate": self.learning_rate, "beta1": self.beta1}))
+        check.choice(self.precision, "precision", PRECISIONS)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -50,6 +72,11 @@ class Options:
     keep: int = 0
     samples_every: int | None = None
     scores_every: int | None = None
+
+    def __post_init__(self) -> None:
+        check.integer(self.checkpoint_every, "checkpoint_every", 1)
+        check.integer(self.keep, "keep", 0)
+        _check_optional_integers(self, ("samples_every", "scores_every"))
 
 
 def read(folder: Path) -> Settings | None:

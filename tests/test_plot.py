@@ -129,6 +129,13 @@ class TestSaveGrid:
         gm.plot.save_grid(x, tmp_path / "grid.png", side=1)
         assert Image.open(tmp_path / "grid.png").size == (40, 40)
 
+    def test_name_of_another_kind_is_refused(self, tmp_path, x):
+        gm.plot.save_grid(x, tmp_path / "grid")
+        assert Image.open(tmp_path / "grid").format == "PNG"
+        with pytest.raises(ValueError, match=r"grid\.jpg: pictures are written as PNG, not as \.jpg"):
+            gm.plot.save_grid(x, tmp_path / "grid.jpg")
+        assert [file.name for file in tmp_path.iterdir()] == ["grid"]
+
     def test_missing_folder_is_an_oserror(self, tmp_path, x):
         with pytest.raises(OSError, match="folder"):
             gm.plot.save_grid(x, tmp_path / "no" / "grid.png")

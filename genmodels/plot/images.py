@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _validate as check
-from .._files import replacing
+from .._files import file_name, replacing
 from .figure import axes_for, require_vae
 
 if TYPE_CHECKING:
@@ -61,8 +61,12 @@ def save_grid(
     """Writes the grid of `image_grid` as a PNG file without margins, every pixel enlarged by the same whole number.
 
     The longer side comes as near to `side` pixels as that allows, never below the images' own size. The file appears
-    in one piece. Needs no matplotlib. Raises OSError when the file cannot be written.
+    in one piece. Needs no matplotlib. Raises ValueError for a file name of another kind than .png, OSError when the
+    file cannot be written.
     """
+    kind = os.path.splitext(file_name(path))[1]
+    if kind.lower() not in (".png", ""):
+        raise ValueError(f"{path}: pictures are written as PNG, not as {kind}")
     picture = enlarged(tile(x, rows, columns, gap), check.integer(side, "side", 1))
     with replacing(path) as file:
         file.write(png(picture))
