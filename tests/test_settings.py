@@ -24,7 +24,7 @@ from genmodels import settings
         ("keep", -1, "keep is -1, must be at least 0"),
     ],
 )
-def test_settings_of_a_wrong_value_are_named(self, tmp_path, capsys, name, value, message):
+def test_settings_of_a_wrong_value_are_named(tmp_path, capsys, name, value, message):
     asked = {"model": "vae-keras", "data": "strokes", "epochs": 1, "batch_size": 32, "image_size": 28}
     (tmp_path / settings.FILE).write_text(json.dumps({**asked, name: value}))
     before = (tmp_path / settings.FILE).read_bytes()
