@@ -201,8 +201,7 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
         float *to = op->y + at;
         if (op->gates_in_tile) end.gate = op->epilogue.gate + at;
         if (op->dot)
-            op->kernels->dot_tile(in.count, panel.columns, runs, run, left, in.a_stride, packed, ph->depth, at_bias,
-                                  op->slope, to, in.out_stride);
+            op->kernels->dot_tile(&in, panel.columns, runs, run, left, packed, ph->depth, at_bias, op->slope, to);
         else
             op->kernels->rows_tile(&in, panel.columns, runs, run, left, packed, low, &end, to);
         for (int64_t set = 0; set < in.sets; set++)

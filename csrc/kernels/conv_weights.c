@@ -10,6 +10,10 @@
  * large maps the images are split into a fixed number of parts with a buffer each, added up in order, so that each part is
  * read once; on small maps, where the weights are the larger side, the weights are shared out instead.
  *
+ * The sweeps of a chunk ask for what the next one reads, each for its share and row by row: beyond the caches they waited
+ * nearly as long as they computed. (3 x 3, 32 channels to 32: from 64 x 64 with strides of 2 1.3 times as fast, at 28 x 28 1.1
+ * times; where all is in the caches as fast as before.)
+ *
  * An image in pairs is read as it is, where the map has few channels; elsewhere conv_bf16.c makes floats or pairs of it.
  *
  * Where tiles multiply blocks, the pairs of images come turned, as conv_bf16.c makes them: x (H, W, C, parts, pairs) and dy
@@ -32,6 +36,14 @@ enum {
     WIDE_MAP = 16
 };
 
+/* What the next chunk will read of x and of dy, to be asked for by the sweeps of this one. */
+typedef struct ahead {
+    const float *at[2];
+    int64_t lines[2]; /* still to be asked for */
+    int64_t all;      /* lines there were */
+    int64_t places;   /* of all sweeps together, about */
+} ahead;
+
 typedef struct weight_gradient {
     const gm_kernels *kernels;
     const gm_conv *g;
@@ -42,6 +54,7 @@ typedef struct weight_gradient {
     int64_t row;  /* pairs of a place then, of all parts */
     const float *x, *dy;
     float *parts, *dw;
+    ahead next; /* a task's own */
 } weight_gradient;
 
 static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K; }
@@ -111,9 +124,21 @@ static gm_sweep long_inside(gm_sweep sweep) {
     return sweep;
 }
 
+/* A sweep's share of what the next chunk will read, by its places. */
+static void ask(ahead *next, gm_sweep *sweep) {
+    const int64_t rows = sweep->N * sweep->I, of = next->lines[0] > 0 ? 0 : 1;
+    sweep->lines = 0;
+    if (next->lines[of] == 0) return; /* all is asked for, or nothing is to be */
+    sweep->lines = min_of(ceil_div(next->all * sweep->J, next->places), ceil_div(next->lines[of], rows));
+    sweep->ahead = next->at[of];
+    int64_t asked = min_of(sweep->lines * rows, next->lines[of]);
+    next->at[of] += asked * GM_LINE_FLOATS;
+    next->lines[of] -= asked;
+}
+
 /* Kernel row r, taps and channels k0..k1-1 of its run, at output rows p0.., columns q0.., as tiles. */
-static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const float *x, const float *dy, float *out,
-                        int64_t run, int64_t columns) {
+static void sweep_block(weight_gradient *op, gm_sweep *sweep, const float *x, const float *dy, float *out, int64_t run,
+                        int64_t columns) {
     const gm_tile_sizes *tile = &op->kernels->tile;
     int64_t K = op->g->K;
     if (op->swapped) {
@@ -139,6 +164,7 @@ static void sweep_block(const weight_gradient *op, const gm_sweep *sweep, const 
     int64_t tiles = ceil_div(run, gm_tile_rows(tile, columns));
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = run * t / tiles, m = run * (t + 1) / tiles - first;
+        ask(&op->next, sweep);
         op->kernels->outer_tile(m, columns, sweep, x + first * sweep->x_m, dy, out + first * K, K);
     }
 }
@@ -178,8 +204,7 @@ static gm_sweep sweep_of(const weight_gradient *op, const rectangle *at) {
 }
 
 /* The values k0..k1-1 of the run (s, c) of a kernel row, all of taps that are valid there. */
-static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, gm_panel panel,
-                       float *out) {
+static void accumulate(weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, gm_panel panel, float *out) {
     const gm_conv *g = op->g;
     if (k0 >= k1 || at->p0 >= at->p1 || at->q0 >= at->q1) return;
     gm_sweep sweep = sweep_of(op, at);
@@ -193,8 +218,8 @@ static void accumulate(const weight_gradient *op, const rectangle *at, int64_t k
 }
 
 /* Kernel row r, for run values k0..k1-1 and a panel of map channels, over the images and rows of `of`. */
-static void accumulate_row(const weight_gradient *op, int64_t r, const rectangle *of, int64_t k0, int64_t k1,
-                           gm_panel panel, float *out) {
+static void accumulate_row(weight_gradient *op, int64_t r, const rectangle *of, int64_t k0, int64_t k1, gm_panel panel,
+                           float *out) {
     const gm_conv *g = op->g;
     axis rows = forward_axis(g->R, g->stride_h, g->pad_top, g->H, g->P);
     axis across = forward_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q);
@@ -232,8 +257,29 @@ static rectangle chunk_after(const weight_gradient *op, const rectangle *all, co
     return at->p1 < all->p1 ? chunk_at(op, all, at->n0, at->p1) : chunk_at(op, all, at->n1, all->p0);
 }
 
+/* About how many tiles a row of the kernel is. */
+static int64_t tiles_of_run(const weight_gradient *op, int64_t run) {
+    const gm_tile_sizes *tile = &op->kernels->tile;
+    return ceil_div(run, gm_tile_rows(tile, gm_panel_at(tile, op->g->K, 0).columns));
+}
+
+/* All that the next chunk will read; nothing behind the last one, nor where a map of few channels leaves so little to compute
+ * that images come as fast as memory gives them. */
+static ahead ahead_of(const weight_gradient *op, const rectangle *next, int64_t sweeps) {
+    const gm_conv *g = op->g;
+    if (op->turned || op->swapped || next->n0 >= next->n1) return (ahead){0};
+    int64_t rows = (next->n1 - next->n0 - 1) * g->P + next->p1 - next->p0, x_row = g->W * g->C, y_row = g->Q * g->K;
+    int64_t x = (next->n0 * g->H + min_of(next->p0 * g->stride_h, g->H)) * x_row,
+            y = (next->n0 * g->P + next->p0) * y_row;
+    ahead found = {.at = {op->x + x, op->dy + y},
+                   .lines = {rows * g->stride_h * x_row / GM_LINE_FLOATS, rows * y_row / GM_LINE_FLOATS}};
+    found.all = found.lines[0] + found.lines[1];
+    found.places = max_of(1, sweeps * rows * g->Q);
+    return found;
+}
+
 static void weight_task(void *context, int64_t index) {
-    const weight_gradient *op = context;
+    weight_gradient own = *(const weight_gradient *)context, *op = &own;
     const gm_conv *g = op->g;
     int64_t column_part = index % op->column_parts, run_part = index / op->column_parts % op->run_parts;
     int64_t row_part = index / op->column_parts / op->run_parts % op->row_parts;
@@ -245,10 +291,14 @@ static void weight_task(void *context, int64_t index) {
     int64_t first = slices(op) * split / op->splits, last = slices(op) * (split + 1) / op->splits;
     rectangle all = {.n0 = first, .n1 = last, .p1 = g->P};
     if (op->turned) all = (rectangle){.n1 = op->N, .p0 = first, .p1 = last};
-    for (rectangle at = chunk_at(op, &all, all.n0, all.p0); at.n0 < all.n1; at = chunk_after(op, &all, &at))
+    int64_t sweeps = (c1 - c0) * (r1 - r0) * tiles_of_run(op, k1 - k0);
+    for (rectangle at = chunk_at(op, &all, all.n0, all.p0), next; at.n0 < all.n1; at = next) {
+        next = chunk_after(op, &all, &at);
+        op->next = ahead_of(op, &next, sweeps);
         for (int64_t c = c0; c < c1; c++)
             for (int64_t r = r0; r < r1; r++)
                 accumulate_row(op, r, &at, k0, k1, gm_panel_at(&op->kernels->tile, g->K, c), part_of(op, split));
+    }
     op->kernels->tiles_end();
 }
 

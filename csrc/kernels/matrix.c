@@ -164,11 +164,12 @@ static void turn_rows(const side *at, int64_t task) {
     }
 }
 
-/* The strip of a lane's part that begins with packed value d: where it is, or in `made`. */
+/* The strip of a lane's part that begins with packed value d: where it is, or in `made`. The one after the next is asked for:
+ * the next would come late (wide layers 1.06 to 1.12 times). */
 static const float *strip_of(const side *at, int64_t lane, int64_t part, int64_t d, float made[STRIP]) {
     int64_t first = d * values_each(at);
     const float *from = at->from + lane * at->lane_step + first;
-    __builtin_prefetch(from + STRIP * values_each(at));
+    __builtin_prefetch(from + 2 * STRIP * values_each(at));
     int64_t values = max_of(0, min_of(values_each(at) * STRIP, at->values - first));
     if (values < values_each(at) * STRIP) memset(made, 0, STRIP * sizeof *made);
     if (at->parts)

@@ -78,6 +78,8 @@ typedef struct gm_sweep {
     gm_low_parts low;
     bool y_pairs; /* y is an array in pairs, its strides in values: of tiles of floats, up to GM_DOT_COLUMNS rows */
     bool fresh;   /* the sums are written, not added, to what may be anything */
+    const float *ahead; /* what sweeps read soon: from here on */
+    int64_t lines;      /* as many lines as this, for each n and i; 0: nothing is known */
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
@@ -99,8 +101,8 @@ typedef struct gm_tile_end {
        gm_low_parts low, const gm_tile_end *end, float *out))                                                            \
     /* The same with b (columns, b_stride) unpacked, columns <= GM_DOT_COLUMNS, a bias and a slope. */                   \
     X(void, dot_tile,                                                                                                    \
-      (int64_t rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, int64_t a_stride,                 \
-       const float *b, int64_t b_stride, const float *bias, float slope, float *out, int64_t out_stride))                \
+      (const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a, const float *b,            \
+       int64_t b_stride, const float *bias, float slope, float *out))                                                    \
     /* out[m * out_stride + c] += (or =) sum over the sweep of x[place][m] * y[place][c]. */                             \
     X(void, outer_tile,                                                                                                  \
       (int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,                 \

@@ -80,8 +80,8 @@ static void dot_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t
     check_buffer a = check_normal((rows - 1) * (a_row + 1) + a_row, &random),
                  b = check_normal(columns * b_row, &random);
     check_buffer bias = check_normal(columns, &random), out = check_floats((rows - 1) * out_stride + columns);
-    k->dot_tile(rows, columns, RUNS, run, a.values, a_row + 1, b.values, b_row, with_bias ? bias.values : NULL, slope,
-                out.values, out_stride);
+    const gm_rows in = {.count = rows, .a_stride = a_row + 1, .out_stride = out_stride, .sets = 1, .ahead = extra};
+    k->dot_tile(&in, columns, RUNS, run, a.values, b.values, b_row, with_bias ? bias.values : NULL, slope, out.values);
     for (int64_t m = 0; m < rows; m++)
         for (int64_t c = 0; c < columns; c++)
             check_gathered("dot_tile", out.values[m * out_stride + c], run, a.values + m * (a_row + 1),
@@ -106,6 +106,7 @@ static void outer_case(const gm_kernels *k, int64_t rows, int64_t columns, gm_sw
     int64_t last_y = (N - 1) * sweep.y_n + (I - 1) * sweep.y_i + (J - 1) * sweep.y_j;
     check_buffer x = check_normal(last_x + rows, &random), y = check_normal(last_y + columns, &random);
     check_buffer out = check_normal((rows - 1) * stride + columns, &random), before = check_copy(&out);
+    sweep.ahead = x.values;
     k->outer_tile(rows, columns, &sweep, x.values, y.values, out.values, stride);
     for (int64_t e = 0; e < out.count; e++) {
         double sum = (double)before.values[e], size = fabs(sum);
@@ -127,7 +128,7 @@ static void try_outer_tile(void) {
     for (int64_t columns = 1; columns <= k->tile.panel; columns++)
         for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++) {
             outer_case(k, rows, columns, (gm_sweep){.N = 1, .I = 1, .J = 1});
-            outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5});
+            outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5, .lines = 2});
         }
 }
 
