@@ -66,6 +66,16 @@ def test_records_stand_by_model_then_ours_then_theirs(tmp_path):
     assert found == [("cgan", "genmodels", 0), *ours, ("gan-16", "pytorch", 0)]
 
 
+def test_the_readme_shows_what_is_recommended(tmp_path):
+    for k, changes in enumerate(({}, {"beta1": None}, {"seed": 1})):
+        (tmp_path / f"{k}.json").write_text(json.dumps(record(**changes)))
+    records = SCRIPT["read"](tmp_path)
+    assert [(one["seed"], one["beta1"]) for one in records] == [(0, None), (0, 0.5), (1, 0.5)]
+    text = SCRIPT["readme"]("| `gan-16` | | docs/images/zoo/gan-16.png |\n", records)
+    assert "2.25 of 50, batch 64, beta1 0.5, bf16" in text
+    assert text.count("gan-16.png") == 1
+
+
 def test_a_page_without_a_place_for_a_table_is_refused():
     with pytest.raises(ValueError, match="no place for the table 'scores'"):
         SCRIPT["page"]("Results\n", [record()], [])

@@ -2,6 +2,7 @@
 
     python benchmarks/quality/recipes.py --only vae-keras dcgan-tf --out runs/recipes
     python benchmarks/quality/recipes.py --only dcgan-tf --seed 1
+    python benchmarks/quality/recipes.py --only cgan-keras --recommended
     python benchmarks/quality/recipes.py --only dcgan-tf --framework pytorch --python build/peers-torch/bin/python
 
 A run is `genmodels train NAME --recipe` with the options of CHANGES and KEPT and a budget of ten minutes, or an hour
@@ -10,8 +11,9 @@ its way, and at its end `genmodels evaluate` compares 10,000 draws with the 10,0
 `quality/pytorch.py` for as many epochs as ours had, and our code scores it.
 
 Each run has a folder in OUT, where a killed one goes on with the same command, and a record in RECORDS, from which
-`results.py` makes its tables: NAME.json, with "-1" for seed 1 and "-pytorch" for the other framework. The first 25
-draws of seed 0 go to PICTURES.
+`results.py` makes its tables: NAME.json, with "-recommended" for the recipe that we recommend where it is not the
+report's, "-1" for seed 1 and "-pytorch" for the other framework. The first 25 draws of seed 0, by the recommended
+recipe where there is one, go to PICTURES.
 
 Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
 """
@@ -41,6 +43,8 @@ HOUR = ("cgan-keras", "dcgan-tf", "gan-mlm", "vae-lstm", "wgan-mlm")
 EVERY = dict.fromkeys(("gan-32", "gan-5x5", "gan-64", "vae-32", "vae-64", "wgan-32", "wgan-64"), 1) | {"gan-mlm": 5}
 # Where ours differs from the recipe; docs/results.md says why.
 CHANGES = dict.fromkeys(("gan-16", "gan-32", "gan-64"), ("--beta1", "0.5")) | {"wgan-16": ("--epochs", "100")}
+# The recipe that we recommend, where the report's own is run too.
+RECOMMENDED = {"cgan-keras": ("--beta1", "0.5")}
 # What else a report shows: models at several epochs.
 KEPT = {"vae-z10": ("--checkpoint-every", "10", "--keep", "10"), "gan-5x5": ("--samples-every", "1")}
 SURE = 0.9
@@ -50,14 +54,18 @@ def ours(name: str, options: argparse.Namespace) -> list[str]:
     """The command of our run, but for its folder."""
     every = EVERY.get(name) or max(1, gm.zoo.recipe(name)["epochs"] // 10)
     budget = options.budget or ("1h" if name in HOUR else "10m")
-    command = ["genmodels", "train", name, "--recipe", *CHANGES.get(name, ()), *same(options)]
+    command = ["genmodels", "train", name, "--recipe", *changes(name, options), *same(options)]
     return [*command, "--budget", budget, "--scores-every", str(every), *KEPT.get(name, ())]
 
 
 def theirs(name: str, options: argparse.Namespace) -> list[str]:
     """That of PyTorch's."""
     epochs = () if options.epochs is None else ("--epochs", str(options.epochs))
-    return ["benchmarks/quality/pytorch.py", name, *CHANGES.get(name, ()), *same(options), *epochs]
+    return ["benchmarks/quality/pytorch.py", name, *changes(name, options), *same(options), *epochs]
+
+
+def changes(name: str, options: argparse.Namespace) -> tuple[str, ...]:
+    return RECOMMENDED[name] if options.recommended else CHANGES.get(name, ())
 
 
 def same(options: argparse.Namespace) -> list[str]:
@@ -152,20 +160,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--framework", default="genmodels", choices=("genmodels", "pytorch"))
     parser.add_argument("--python", default=sys.executable, help="that has PyTorch")
+    parser.add_argument("--recommended", action="store_true", help=f"our recipe, of {', '.join(RECOMMENDED)}")
     parser.add_argument("--epochs", type=int, help="of PyTorch's runs (default: the recipe's)")
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--records", type=Path, default=Path("docs/results"))
     parser.add_argument("--pictures", type=Path, default=Path("docs/images/zoo"))
     options = parser.parse_args()
+    if options.recommended and not set(options.only) <= RECOMMENDED.keys():
+        parser.error(f"--recommended is for --only {' '.join(RECOMMENDED)}")
     for name in options.only:
-        label = name + (f"-{options.seed}" if options.seed else "")
+        shown = name + ("-recommended" if options.recommended else "")
+        label = shown + (f"-{options.seed}" if options.seed else "")
         label += "" if options.framework == "genmodels" else f"-{options.framework}"
         folder = options.out / label
         command = train(name, folder, options)
         kept = record(name, folder, command, options.framework)
         options.records.mkdir(parents=True, exist_ok=True)
         (options.records / f"{label}.json").write_text(json.dumps(kept, indent=1) + "\n")
-        if label == name:
+        if label == shown and (options.recommended or name not in RECOMMENDED):
             options.pictures.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / run.SAMPLES, options.pictures / f"{name}.png")
 

@@ -35,9 +35,13 @@ TERMS = {"loss": "loss", "reconstruction": "reconstruction", "kl": "KL"}
 
 
 def read(folder: Path) -> list[Record]:
-    """All records: the models by name, of each ours by seed and then PyTorch's."""
+    """All records: the models by name, of each ours by seed and then PyTorch's; what is not the recipe's comes last."""
     found = [json.loads(path.read_bytes()) for path in folder.glob("*.json")]
-    return sorted(found, key=lambda one: (one["model"], one["framework"], one["seed"]))
+    return sorted(found, key=place)
+
+
+def place(one: Record) -> tuple[Any, ...]:
+    return one["model"], one["framework"], one["seed"], one["beta1"] or 0
 
 
 def read_trials(folder: Path) -> list[Trial]:
@@ -188,7 +192,8 @@ def short_row(one: Record) -> str:
 
 
 def readme(text: str, records: Iterable[Record]) -> str:
-    """The text with the rows that stand under the head of this table replaced; a model without a row gets none."""
+    """The text with the rows that stand under the head of this table replaced, of two of a model by the last; a model
+    without a row gets none."""
     for one in records:
         if one["framework"] == "genmodels" and one["seed"] == 0:
             pattern = rf"^\| `{re.escape(one['model'])}` \|.*docs/images/zoo/.*$"
