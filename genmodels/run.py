@@ -28,7 +28,6 @@ from ._files import replacing
 from .callbacks import Callback, Checkpoint, Samples, Scores, TimeLimit
 from .metrics import extractors
 from .model import Model
-from .optimizers import Optimizer
 from .report import write_report
 from .settings import Options, Settings
 
@@ -177,18 +176,8 @@ class Run:
             changes["num_classes"] = len(datasets.info(self.settings.data)["classes"])
             if changes["num_classes"] < 2:
                 raise ValueError(f"a conditional model needs labels, and {self.settings.data} has none that differ")
-        changes |= self._optimizers()
+        changes |= self.settings.optimizers()
         return zoo.build(self.settings.model, latent_dim=self.settings.latent_dim, **changes)
-
-    def _optimizers(self) -> dict[str, Optimizer]:
-        """The constructor's arguments for the model's optimizers, where the settings change them."""
-        asked = {"learning_rate": self.settings.learning_rate, "beta1": self.settings.beta1}
-        changed = {name: value for name, value in asked.items() if value is not None}
-        return {
-            argument: optimizer.changed(**changed)
-            for argument, optimizer in zoo.optimizers(self.settings.model).items()
-            if changed
-        }
 
     def _complete(self, model: Model) -> bool:
         return not model.interrupted and len(model.history) >= self.settings.epochs

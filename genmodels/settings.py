@@ -12,6 +12,7 @@ from . import _validate as check
 from . import binarization, datasets, zoo
 from ._files import replacing
 from .network import PRECISIONS
+from .optimizers import Optimizer
 
 FILE = "run.json"
 SPLITS = ("train", "train+test")
@@ -58,9 +59,14 @@ class Settings:
         check.choice(self.split, "split", SPLITS)
         check.flag(self.conditional, "conditional")
         binarization.check_choice(self.binarize)
-        for optimizer in zoo.optimizers(self.model).values():
-            optimizer.changed(**said({"learning_rate": self.learning_rate, "beta1": self.beta1}))
+        self.optimizers()
         check.choice(self.precision, "precision", PRECISIONS)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The constructor's arguments for the model's optimizers, where learning rate or beta1 change them."""
+        asked = said({"learning_rate": self.learning_rate, "beta1": self.beta1})
+        own = zoo.optimizers(self.model) if asked else {}
+        return {argument: optimizer.changed(**asked) for argument, optimizer in own.items()}
 
 
 @dataclass(frozen=True)
