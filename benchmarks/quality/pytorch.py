@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from torch_twin import KERNEL_ORDER, LSTM_TENSORS, TENSORS, Recurrent, TorchVAE, twin
 
 import genmodels as gm
-from genmodels import optimizers, run, settings
+from genmodels import run, settings
 
 Rows = list[dict[str, float]]
 SCORES = ("fd", "kd", "is", "precision", "recall", "density", "coverage", "label_accuracy")
@@ -141,11 +141,6 @@ def write_rows(path: Path, rows: Rows) -> None:
         writer.writerows(rows)
 
 
-def changed(description: optimizers.Optimizer, options: argparse.Namespace) -> optimizers.Optimizer:
-    asked = {"learning_rate": options.learning_rate, "beta1": options.beta1}
-    return description.changed(**{name: value for name, value in asked.items() if value is not None})
-
-
 def asked(options: argparse.Namespace) -> settings.Settings:
     recipe = gm.zoo.recipe(options.name)
     given = {key: getattr(options, key) for key in ("seed", "limit", "learning_rate", "beta1", "precision")}
@@ -180,8 +175,7 @@ def main() -> None:
     wanted = asked(options)
     settings.write(options.out, wanted)
 
-    changes = {argument: changed(o, options) for argument, o in gm.zoo.optimizers(options.name).items()}
-    model = gm.zoo.build(options.name, seed=options.seed, precision=options.precision, **changes)
+    model = gm.zoo.build(options.name, seed=options.seed, precision=options.precision, **wanted.optimizers())
     (x, y), test = run.Run(options.out, wanted).data()
     trained = twin(model, options.seed)
     state = options.out / "state.npz"
