@@ -24,7 +24,6 @@
 #include "kernels/conv_axis.h"
 #include "kernels/conv_gather.h"
 #include "kernels/table.h"
-#include "kernels/turn.h"
 
 enum {
     PIECE = 8192,
@@ -59,7 +58,7 @@ typedef struct operand {
     float *to;
 } operand;
 
-enum { BLOCK = GM_TURNED_ROWS }; /* pairs */
+enum { BLOCK = GM_LINE_FLOATS }; /* pairs */
 
 /* Where places are moved about. */
 static bool moves(const operand *o) { return o->made == TURNED || o->made == PLACED; }
@@ -144,11 +143,13 @@ static void put_groups(const float *made, int64_t at, int64_t count, int64_t gro
 static void move_block(const operand *o, int64_t row, int64_t at, int64_t n) {
     int64_t rows = made_rows(o), step = part_count(o) * rows;
     float made[BLOCK][MOVED_PIECE];
+    const float *lane[BLOCK];
+    for (int64_t t = 0; t < BLOCK; t++) lane[t] = made[t];
     for (int64_t part = 0; part < part_count(o); part++) {
         for (int64_t t = 0; t < BLOCK; t++) make_pairs(o, 0, o->parts->part[part], row + t, at, n, made[t]);
         int64_t first = part * rows + row;
         if (o->made == TURNED)
-            gm_turn_rows(made[0], MOVED_PIECE, n, o->to + at * step + first, step);
+            gm_kernels_active()->turn(BLOCK, n, lane, o->to + at * step + first, step);
         else
             for (int64_t t = 0; t < BLOCK; t++)
                 put_groups(made[t], at, n, o->group, o->to + (first + t) * o->group, step * o->group);

@@ -130,7 +130,8 @@ static void ask(ahead *next, gm_sweep *sweep) {
     sweep->lines = 0;
     if (next->lines[of] == 0) return; /* all is asked for, or nothing is to be */
     sweep->lines = min_of(ceil_div(next->all * sweep->J, next->places), ceil_div(next->lines[of], rows));
-    sweep->ahead = next->at[of];
+    sweep->ahead = next->at[of], sweep->ahead_step = sweep->lines * GM_LINE_FLOATS;
+    sweep->line_step = GM_LINE_FLOATS;
     int64_t asked = min_of(sweep->lines * rows, next->lines[of]);
     next->at[of] += asked * GM_LINE_FLOATS;
     next->lines[of] -= asked;

@@ -28,6 +28,7 @@ enum {
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"
 #include "kernels/tiles_body.h"
+#include "kernels/turn_body.h"
 #include "kernels/winograd_body.h"
 
 #include "kernels/overlay_body.h"

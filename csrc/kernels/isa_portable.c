@@ -14,6 +14,7 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2 }; /* 6 x 2 sums of the 16 registers that
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"
 #include "kernels/tiles_body.h"
+#include "kernels/turn_body.h"
 #include "kernels/winograd_body.h"
 
 #include "kernels/overlay_body.h"

@@ -27,6 +27,14 @@ GM_INLINE vf v_below_zero(vf x, vf a, vf b) {
 }
 GM_INLINE vf v_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 GM_INLINE vf v_pow2(vf x) { return _mm512_scalef_ps(_mm512_set1_ps(1.0f), x); }
+GM_INLINE vf v_zip_low(vf a, vf b) {
+    const __m512i places = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(a, places, b);
+}
+GM_INLINE vf v_zip_high(vf a, vf b) {
+    const __m512i places = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return _mm512_permutex2var_ps(a, places, b);
+}
 GM_INLINE float v_sum(vf v) { return _mm512_reduce_add_ps(v); }
 GM_INLINE float v_peak(vf v) { return _mm512_reduce_max_ps(v); }
 

@@ -48,6 +48,13 @@ GM_INLINE vf v_round(vf x) {
     return (x + big) - big;
 }
 GM_INLINE vf v_pow2(vf x) { return (vf)((__builtin_convertvector(x, vi) + 127) << 23); }
+#if defined(__clang__) || __GNUC__ >= 12
+GM_INLINE vf v_zip_low(vf a, vf b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+GM_INLINE vf v_zip_high(vf a, vf b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
+#else
+GM_INLINE vf v_zip_low(vf a, vf b) { return __builtin_shuffle(a, b, (vi){0, 4, 1, 5}); }
+GM_INLINE vf v_zip_high(vf a, vf b) { return __builtin_shuffle(a, b, (vi){2, 6, 3, 7}); }
+#endif
 GM_INLINE float v_sum(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 GM_INLINE float v_peak(vf v) { return fmaxf(fmaxf(v[0], v[2]), fmaxf(v[1], v[3])); }
 

@@ -18,6 +18,7 @@
 #include "kernels/precision.h"
 #include "kernels/recurrent.h"
 #include "kernels/tiles.h"
+#include "kernels/turn.h"
 #include "kernels/winograd.h"
 
 /* X(return type, name, (parameters)) */
@@ -29,6 +30,7 @@
     GM_PAIR_KERNELS(X)                                                                                                 \
     GM_POOL_KERNELS(X)                                                                                                 \
     GM_RECURRENT_KERNELS(X)                                                                                            \
+    GM_TURN_KERNELS(X)                                                                                                 \
     GM_WINOGRAD_KERNELS(X)
 
 typedef struct gm_kernels {

@@ -78,8 +78,10 @@ typedef struct gm_sweep {
     gm_low_parts low;
     bool y_pairs; /* y is an array in pairs, its strides in values: of tiles of floats, up to GM_DOT_COLUMNS rows */
     bool fresh;   /* the sums are written, not added, to what may be anything */
-    const float *ahead; /* what sweeps read soon: from here on */
-    int64_t lines;      /* as many lines as this, for each n and i; 0: nothing is known */
+    /* What is read soon: for each n and i so many lines, so far apart; the first are at `ahead`, others a step further each.
+     * None: nothing is known. */
+    const float *ahead;
+    int64_t lines, line_step, ahead_step;
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,
