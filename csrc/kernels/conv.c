@@ -211,13 +211,12 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
         return;
     }
     form form = form_of(g);
-    bool adds_only = form == WINOGRAD || form == ANY;
-    if (!add && adds_only) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
+    if (!add && form == WINOGRAD) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
     switch (form) {
     case MATRIX: matrix_backward_weights(g, N, x, dy, add, dw, workspace); break;
     case BFLOAT: gm_conv_bf16_weights(g, N, x, dy, add, dw, workspace); break;
     case WINOGRAD: gm_conv_winograd_weights(g, N, x, dy, dw, workspace); break;
-    case ANY: gm_conv_sweep_weights(g, N, x, dy, dw, workspace); break;
+    case ANY: gm_conv_sweep_weights(g, N, x, dy, add, dw, workspace); break;
     }
 }
 

@@ -23,6 +23,7 @@ void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const floa
 
 /* conv_weights.c; as in conv.h. */
 int64_t gm_conv_sweep_workspace(const gm_conv *g);
-void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace);
+void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
+                           float *workspace);
 
 #endif

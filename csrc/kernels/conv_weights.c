@@ -22,6 +22,7 @@
 #include "kernels/conv_gather.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
@@ -51,6 +52,8 @@ typedef struct weight_gradient {
     bool by_tap;  /* each tap's places all at once, so that its sums are added to dw once */
     bool swapped; /* few map channels: their values are the broadcast side, results (K, R*S*C) */
     bool turned;  /* x and dy are */
+    bool add;     /* to what is in dw */
+    bool fresh;   /* a task's own: the sums are the first */
     int64_t row;  /* pairs of a place then, of all parts */
     const float *x, *dy;
     float *parts, *dw;
@@ -94,8 +97,17 @@ static void plan_weight_gradient(weight_gradient *op) {
     op->run_parts = large_map ? 1 : ceil_div(g->S * g->C, RUN_PART);
 }
 
-/* Whether the tiles add to dw itself, with no buffers to clear before and add up after. */
+/* Whether the tiles' sums go to dw itself, with no buffers to add up after. */
 static bool is_direct(const weight_gradient *op) { return op->splits == 1 && !op->swapped; }
+
+/* How what the sums go to begins: as dw is, to which they are added; with zeros; or with the sums of the first chunk, where it has
+ * one for each value (small maps of many channels 1.2 to 1.3 times as fast). */
+typedef enum beginning { AS_IT_IS, ZEROS, FIRST_SUMS } beginning;
+
+static beginning beginning_of(const weight_gradient *op) {
+    if (is_direct(op) && op->add) return AS_IT_IS;
+    return op->by_tap && !op->swapped ? FIRST_SUMS : ZEROS;
+}
 
 static float *part_of(const weight_gradient *op, int64_t split) {
     return is_direct(op) ? op->dw : op->parts + split * weight_count(op->g);
@@ -204,11 +216,23 @@ static gm_sweep sweep_of(const weight_gradient *op, const rectangle *at) {
     return long_inside(by_images);
 }
 
-/* The values k0..k1-1 of the run (s, c) of a kernel row, all of taps that are valid there. */
+/* The values k0..k1-1 of the run (s, c) of kernel row r. */
+static void clear_values(const weight_gradient *op, int64_t r, int64_t k0, int64_t k1, gm_panel panel, float *out) {
+    const gm_conv *g = op->g;
+    for (int64_t k = k0; k < k1; k++)
+        memset(out + (r * g->S * g->C + k) * g->K + panel.first, 0, (size_t)panel.columns * sizeof *out);
+}
+
+/* The same values, all of taps that are valid there. */
 static void accumulate(weight_gradient *op, const rectangle *at, int64_t k0, int64_t k1, gm_panel panel, float *out) {
     const gm_conv *g = op->g;
-    if (k0 >= k1 || at->p0 >= at->p1 || at->q0 >= at->q1) return;
+    if (at->p0 >= at->p1 || at->q0 >= at->q1) {
+        if (op->fresh) clear_values(op, at->r, k0, k1, panel, out);
+        return;
+    }
+    if (k0 >= k1) return;
     gm_sweep sweep = sweep_of(op, at);
+    sweep.fresh = op->fresh;
     int64_t x_row = at->p0 * g->stride_h - g->pad_top + at->r, x_column = at->q0 * g->stride_w - g->pad_left;
     int64_t x_value = (x_row * g->W + x_column) * g->C + k0, y_place = at->p0 * g->Q + at->q0, first = at->n0;
     const float *x = op->x + gm_words(x_value * sweep.x_m + first * g->H * g->W * g->C, g->image_pairs);
@@ -296,6 +320,7 @@ static void weight_task(void *context, int64_t index) {
     for (rectangle at = chunk_at(op, &all, all.n0, all.p0), next; at.n0 < all.n1; at = next) {
         next = chunk_after(op, &all, &at);
         op->next = ahead_of(op, &next, sweeps);
+        op->fresh = beginning_of(op) == FIRST_SUMS && at.n0 == all.n0 && at.p0 == all.p0;
         for (int64_t c = c0; c < c1; c++)
             for (int64_t r = r0; r < r1; r++)
                 accumulate_row(op, r, &at, k0, k1, gm_panel_at(&op->kernels->tile, g->K, c), part_of(op, split));
@@ -306,28 +331,37 @@ static void weight_task(void *context, int64_t index) {
 enum { ADD_PIECE = 4096 };
 
 static void clear_piece(void *context, int64_t first, int64_t count) {
-    const weight_gradient *op = context;
-    for (int64_t i = first; i < first + count; i++) op->parts[i] = 0.0f;
+    memset(part_of(context, 0) + first, 0, (size_t)count * sizeof(float));
 }
 
-/* dw += the splits' buffers, in their order. */
+/* dw = or += the splits' buffers, in their order. */
 static void add_piece(void *context, int64_t first, int64_t length) {
     const weight_gradient *op = context;
     int64_t count = weight_count(op->g), K = op->g->K, rows = count / K;
-    for (int64_t i = first; i < first + length; i++) {
-        int64_t at = op->swapped ? i % K * rows + i / K : i;
-        float sum = 0.0f;
-        for (int64_t split = 0; split < op->splits; split++) sum += op->parts[split * count + at];
-        op->dw[i] += sum;
+    float sums[ADD_PIECE] = {0};
+    for (int64_t split = 0; split < op->splits; split++) {
+        const float *part = op->parts + split * count;
+        if (op->swapped)
+            for (int64_t i = 0; i < length; i++) sums[i] += part[(first + i) % K * rows + (first + i) / K];
+        else
+            for (int64_t i = 0; i < length; i++) sums[i] += part[first + i];
     }
+    for (int64_t i = 0; i < length; i++) op->dw[first + i] = op->add ? op->dw[first + i] + sums[i] : sums[i];
 }
 
-void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw, float *workspace) {
-    weight_gradient op = {
-        .kernels = gm_kernels_for(g->precision), .g = g, .N = N, .x = x, .dy = dy, .dw = dw, .parts = workspace};
+void gm_conv_sweep_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
+                           float *workspace) {
+    weight_gradient op = {.kernels = gm_kernels_for(g->precision),
+                          .g = g,
+                          .N = N,
+                          .add = add,
+                          .x = x,
+                          .dy = dy,
+                          .dw = dw,
+                          .parts = workspace};
     plan_weight_gradient(&op);
     int64_t count = weight_count(g);
-    if (!is_direct(&op)) gm_parallel_pieces(op.splits * count, ADD_PIECE, clear_piece, &op);
+    if (beginning_of(&op) == ZEROS) gm_parallel_pieces(op.splits * count, ADD_PIECE, clear_piece, &op);
     gm_parallel_for(op.splits * op.row_parts * op.run_parts * op.column_parts, weight_task, &op);
     if (!is_direct(&op)) gm_parallel_pieces(count, ADD_PIECE, add_piece, &op);
 }
