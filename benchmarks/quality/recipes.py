@@ -44,9 +44,15 @@ EVERY = dict.fromkeys(("gan-32", "gan-5x5", "gan-64", "vae-32", "vae-64", "wgan-
 # Where ours differs from the recipe; docs/results.md says why.
 CHANGES = dict.fromkeys(("gan-16", "gan-32", "gan-64"), ("--beta1", "0.5")) | {"wgan-16": ("--epochs", "100")}
 # The recipe that we recommend, where the report's own is run too.
-RECOMMENDED = {"cgan-keras": ("--beta1", "0.5")}
+RECOMMENDED = {
+    "cgan-keras": ("--beta1", "0.5"),
+    "gan-mlm": ("--epochs", "40", "--batch-size", "64", "--learning-rate", "2e-4", "--beta1", "0.5"),
+    **dict.fromkeys(("wgan-32", "wgan-64"), ("--learning-rate", "2e-4")),
+}
 # What else a report shows: models at several epochs.
 KEPT = {"vae-z10": ("--checkpoint-every", "10", "--keep", "10"), "gan-5x5": ("--samples-every", "1")}
+# In bfloat16, the fastest, but for these.
+PRECISIONS = {"vae-keras": "float32"}
 SURE = 0.9
 
 
@@ -54,22 +60,23 @@ def ours(name: str, options: argparse.Namespace) -> list[str]:
     """The command of our run, but for its folder."""
     every = EVERY.get(name) or max(1, gm.zoo.recipe(name)["epochs"] // 10)
     budget = options.budget or ("1h" if name in HOUR else "10m")
-    command = ["genmodels", "train", name, "--recipe", *changes(name, options), *same(options)]
+    command = ["genmodels", "train", name, "--recipe", *changes(name, options), *same(name, options)]
     return [*command, "--budget", budget, "--scores-every", str(every), *KEPT.get(name, ())]
 
 
 def theirs(name: str, options: argparse.Namespace) -> list[str]:
     """That of PyTorch's."""
     epochs = () if options.epochs is None else ("--epochs", str(options.epochs))
-    return ["benchmarks/quality/pytorch.py", name, *changes(name, options), *same(options), *epochs]
+    return ["benchmarks/quality/pytorch.py", name, *changes(name, options), *same(name, options), *epochs]
 
 
 def changes(name: str, options: argparse.Namespace) -> tuple[str, ...]:
     return RECOMMENDED[name] if options.recommended else CHANGES.get(name, ())
 
 
-def same(options: argparse.Namespace) -> list[str]:
-    return ["--precision", options.precision, *(() if options.seed == 0 else ("--seed", str(options.seed)))]
+def same(name: str, options: argparse.Namespace) -> list[str]:
+    precision = options.precision or PRECISIONS.get(name, "bf16")
+    return ["--precision", precision, *(() if options.seed == 0 else ("--seed", str(options.seed)))]
 
 
 def train(name: str, folder: Path, options: argparse.Namespace) -> str:
@@ -156,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=gm.zoo.names(), choices=gm.zoo.names(), metavar="NAME")
     parser.add_argument("--budget", help="of our runs: 90s, 10m, ...; for a trial, as the records are of the default")
-    parser.add_argument("--precision", default="bf16", choices=("float32", "bf16"), help="default: bf16")
+    parser.add_argument("--precision", choices=("float32", "bf16"), help=f"default: bf16, but {PRECISIONS}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--framework", default="genmodels", choices=("genmodels", "pytorch"))
     parser.add_argument("--python", default=sys.executable, help="that has PyTorch")

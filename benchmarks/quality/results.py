@@ -41,7 +41,7 @@ def read(folder: Path) -> list[Record]:
 
 
 def place(one: Record) -> tuple[Any, ...]:
-    return one["model"], one["framework"], one["seed"], one["beta1"] or 0
+    return one["model"], one["framework"], one["seed"], one["beta1"] or 0, one["learning_rate"] or 0
 
 
 def read_trials(folder: Path) -> list[Trial]:
