@@ -219,9 +219,9 @@ typedef struct block {
     bool fresh; /* a band is read for the first time, in places of whole lines */
 } block;
 
-/* How far behind a tile's rows are that another reads soon: those of the next images; or, in the last one, where places are
- * seen one by one, the next 6 KB (7 x 7, 28 x 28 x 128 to 1 channel, which is such products of an image, see conv_taps.h: 1.9 times
- * as fast). */
+/* How far behind a tile's rows are that another reads soon: those of the next images; or, in the last one, where places
+ * are seen one by one, the next 6 KB (7 x 7, 28 x 28 x 128 to 1 channel, which is such products of an image, see
+ * conv_taps.h: 1.9 times as fast). */
 static int64_t ahead_of(const gather *op, const phase *ph, const block *of, const gm_rows *rows, int64_t next) {
     enum { SOON = 1536 };
     if (!of->fresh) return 0;

@@ -82,8 +82,9 @@ gm_packed_group gm_side_packed_group(const gm_side *at, gm_panel group);
 
 enum { GM_ASKED = GM_LINE_FLOATS }; /* values along the depth: a sweep asks each time it has gone so far */
 
-/* What a task packs next: depths or lanes, whichever lie apart in memory. Each sweep asks for some of them. (All at the beginning, or
- * a tile's share before the tile, gains nothing: processors wait where they are asked for more than they can note down.) */
+/* What a task packs next: depths or lanes, whichever lie apart in memory. Each sweep asks for some of them. (All at the
+ * beginning, or a tile's share before the tile, gains nothing: processors wait where they are asked for more than they
+ * can note down.) */
 typedef struct gm_ahead {
     const float *at;
     int64_t left, each, step;            /* so many of them, of which a sweep has so many, so far apart */

@@ -1,8 +1,8 @@
 /* The body of the kernel in turn.h. Included once by each isa_*.c, after its simd_*.h.
  *
- * A square of VL rows is turned in log2(VL) rounds, each of which zips the upper half of the rows with the lower half. Number the
- * elements by the bits of row and column, row bits first: a zip moves the highest row bit to the lowest place, and after log2(VL)
- * of them the row's bits stand where the column's were. */
+ * A square of VL rows is turned in log2(VL) rounds, each of which zips the upper half of the rows with the lower half.
+ * Number the elements by the bits of row and column, row bits first: a zip moves the highest row bit to the lowest
+ * place, and after log2(VL) of them the row's bits stand where the column's were. */
 #include "base/sizes.h"
 #include "kernels/turn.h"
 
