@@ -31,8 +31,8 @@ static __attribute__((noinline)) void ask_for_rows(int64_t rows, int64_t vectors
 
 /* And so are those of the gate: a second pass over what was just written would wait for its stores (2 times). What is streamed
  * needs no line. */
-static __attribute__((noinline)) void ask_for_end(int64_t rows, int64_t vectors, const gm_tile_end *end,
-                                                  const float *out, int64_t out_stride) {
+static __attribute__((noinline)) void ask_for_outputs(int64_t rows, int64_t vectors, const gm_tile_end *end,
+                                                      const float *out, int64_t out_stride) {
     if (end->gate) ask_for_rows(rows, vectors, end->pairs, end->gate, out_stride);
     if (!end->streams) ask_for_rows(rows, vectors, end->pairs, out, out_stride);
 }
@@ -52,7 +52,7 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
     const int64_t asked = ahead ? M * a_stride : 0;
     vf sum[TILE_ROWS][TILE_VECTORS];
     const float *gate = end->gate;
-    ask_for_end(M, V, end, out, out_stride);
+    ask_for_outputs(M, V, end, out, out_stride);
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
     for (const gm_run *last = run + runs; run < last; run++) {
