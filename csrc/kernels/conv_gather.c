@@ -101,19 +101,25 @@ static const float *tap_at(const gather *op, const phase *ph, int64_t part, int6
     return op->w + part * op->w_plane + (r * op->kernel_columns + s) * op->w_tap;
 }
 
-/* A tap of the weights, (in, out) -> (in, width), zeros behind the last channel. */
-static void pack_tap(const gather *op, const float *tap, gm_panel panel, float *to) {
-    int64_t channels = op->in_channels;
-    for (int64_t k = 0; op->w_in == 1 && k < panel.columns; k += GM_LINE_FLOATS) {
+/* A tap whose channels in are neighbours, (in, out) -> (in, columns of width). */
+static void turn_tap(const gather *op, const float *tap, gm_panel panel, float *to) {
+    for (int64_t k = 0; k < panel.columns; k += GM_LINE_FLOATS) {
         const float *out[GM_LINE_FLOATS];
         int64_t lanes = min_of(GM_LINE_FLOATS, panel.columns - k);
         for (int64_t i = 0; i < lanes; i++) out[i] = tap + (k + i) * op->w_out;
-        op->kernels->turn(lanes, channels, out, to + k, panel.width);
+        op->kernels->turn(lanes, op->in_channels, out, to + k, panel.width);
     }
-    for (int64_t c = 0; c < channels; c++, tap += op->w_in, to += panel.width) {
-        for (int64_t i = 0; op->w_in != 1 && i < panel.columns; i++) to[i] = tap[i * op->w_out];
-        for (int64_t i = panel.columns; i < panel.width; i++) to[i] = 0.0f;
-    }
+}
+
+/* A tap of the weights, (in, out) -> (in, width), zeros behind the last channel. */
+static void pack_tap(const gather *op, const float *tap, gm_panel panel, float *to) {
+    if (op->w_in == 1)
+        turn_tap(op, tap, panel, to);
+    else
+        for (int64_t c = 0; c < op->in_channels; c++)
+            for (int64_t i = 0; i < panel.columns; i++) to[c * panel.width + i] = tap[c * op->w_in + i * op->w_out];
+    for (int64_t c = 0; c < op->in_channels; c++)
+        for (int64_t i = panel.columns; i < panel.width; i++) to[c * panel.width + i] = 0.0f;
 }
 
 /* Weights (part, tap row, tap column, in, out) -> panels of (depth, width). */

@@ -98,7 +98,7 @@ static void multiply_groups(const plan *at, const block *of, gm_panel tile, gm_p
     sweep.fresh = begins && !at->product->epilogue.bias;
     for (int64_t row = 0; row < tile.columns; row += most) {
         gm_sweep now = sweep;
-        gm_ask(of->next, of->a->values / GM_ASKED, &now);
+        gm_ask(of->next, &now);
         at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &now, x.at + row * x.lane_step, y.at,
                                 out + row * stride, stride);
     }
@@ -235,7 +235,7 @@ static int64_t stretch_lanes(int64_t all) { return round_up(min_of(STRETCH, all)
 static int64_t slot_floats(int64_t depth) { return max_of(OWN, GM_WIDEST_PANEL * depth); }
 
 static bool is_packed(const gm_side *at, const gm_side *other) {
-    bool as_they_are = at->lane_step == 1 && !at->rounded && !at->parts;
+    bool as_they_are = at->lane_step == 1 && gm_side_is_plain(at);
     return !as_they_are || (at->depth_step > NEAR && other->lanes > FEW);
 }
 

@@ -21,9 +21,6 @@ static inline void ask_for(const float *from, int64_t count) {
     __builtin_prefetch(from + count - 1);
 }
 
-/* Floats that are packed as they are. */
-static bool is_plain(const gm_side *at) { return !at->rounded && !at->parts; }
-
 /* `count` lanes from `lane` on, at depth d, as they are packed where that is not as they are. */
 static void make_row(const gm_side *at, int64_t d, int64_t lane, int64_t count, float *to) {
     int64_t each = gm_side_part_depth(at), value = d % each * gm_side_values_each(at);
@@ -55,7 +52,7 @@ static void copy_rows(const gm_side *at, int64_t task) {
         gm_panel group = gm_side_group(at, g);
         float *to = packed_at(at, group) + begin * group.width;
         for (int64_t d = begin; d < end; d++, to += group.width) {
-            (is_plain(at) ? copy_row : make_row)(at, d, group.first, group.columns, to);
+            (gm_side_is_plain(at) ? copy_row : make_row)(at, d, group.first, group.columns, to);
             for (int64_t i = group.columns; i < group.width; i++) to[i] = 0.0f;
         }
     }
@@ -115,8 +112,8 @@ static void turn_lanes(const gm_side *at, int64_t index) {
             which[i] = min_of(group.first + l + i, last);
             lane[i] = at->from + which[i] * at->lane_step;
         }
-        if (is_plain(at)) at->kernels->turn(lanes, depth, lane, to, group.width);
-        for (int64_t part = 0; !is_plain(at) && part < gm_side_part_count(at); part++)
+        if (gm_side_is_plain(at)) at->kernels->turn(lanes, depth, lane, to, group.width);
+        for (int64_t part = 0; !gm_side_is_plain(at) && part < gm_side_part_count(at); part++)
             turn_strips(at, lanes, which, part, to + part * depth * group.width, group.width);
     }
 }
@@ -156,7 +153,7 @@ void gm_side_pack(const gm_side *at, int64_t task) {
 gm_ahead gm_ahead_in(const gm_side *part, int64_t sweeps, int64_t times) {
     gm_panel begin = gm_side_group(part, part->begin), last = gm_side_group(part, part->end - 1);
     int64_t lanes = last.first + last.columns - begin.first;
-    gm_ahead made = {.at = part->from + begin.first * part->lane_step};
+    gm_ahead made = {.at = part->from + begin.first * part->lane_step, .times = times};
     if (part->lane_step == 1) { /* a depth each time, which may begin within a line */
         made.left = part->values, made.each = times, made.step = part->depth_step;
         made.lines = ceil_div(lanes, GM_LINE_FLOATS) + 1, made.line_step = GM_LINE_FLOATS, made.next_step = made.step;
@@ -167,9 +164,9 @@ gm_ahead gm_ahead_in(const gm_side *part, int64_t sweeps, int64_t times) {
     return made;
 }
 
-void gm_ask(gm_ahead *next, int64_t times, gm_sweep *sweep) {
+void gm_ask(gm_ahead *next, gm_sweep *sweep) {
     if (next->left <= 0) return;
-    sweep->I = times, sweep->J /= times;
+    sweep->I = next->times, sweep->J /= next->times;
     sweep->x_i = sweep->J * sweep->x_j, sweep->y_i = sweep->J * sweep->y_j;
     sweep->ahead = next->at, sweep->ahead_step = next->next_step;
     sweep->lines = next->lines, sweep->line_step = next->line_step;

@@ -30,6 +30,9 @@ static inline int64_t gm_side_values_each(const gm_side *at) { return at->parts 
 
 static inline int64_t gm_side_part_count(const gm_side *at) { return at->parts ? at->parts->count : 1; }
 
+/* Floats that are packed as they are. */
+static inline bool gm_side_is_plain(const gm_side *at) { return !at->rounded && !at->parts; }
+
 static inline bool gm_side_in_blocks(const gm_side *at) { return at->kernels->tile.blocks; }
 
 /* The values along the depth that can stand alone. */
@@ -88,6 +91,7 @@ enum { GM_ASKED = GM_LINE_FLOATS }; /* values along the depth: a sweep asks each
 typedef struct gm_ahead {
     const float *at;
     int64_t left, each, step;            /* so many of them, of which a sweep has so many, so far apart */
+    int64_t times;                       /* that a sweep asks */
     int64_t lines, line_step, next_step; /* as gm_sweep has them */
 } gm_ahead;
 
@@ -95,6 +99,6 @@ typedef struct gm_ahead {
 gm_ahead gm_ahead_in(const gm_side *part, int64_t sweeps, int64_t times);
 
 /* Has a sweep over one row of places ask for its share. */
-void gm_ask(gm_ahead *next, int64_t times, gm_sweep *sweep);
+void gm_ask(gm_ahead *next, gm_sweep *sweep);
 
 #endif
