@@ -14,7 +14,8 @@ RECORDS = HOUSE / "docs" / "results"
 def record(**changes):
     scores = {"fd": 1.5, "fd_floor": 0.025, "fd_ceiling": 243.0, "kd": 0.0123, "precision": 0.7, "recall": 0.6}
     scores |= {"class_histogram": [300, 100, 600], "label_accuracy": None}
-    one = {"model": "gan-16", "framework": "genmodels", "seed": 0, "command": "genmodels train", "precision": "bf16"}
+    one = {"model": "gan-16", "framework": "genmodels", "recommended": False, "seed": 0}
+    one |= {"command": "genmodels train", "precision": "bf16"}
     one |= {"processor": "a", "batch_size": 64, "learning_rate": None, "beta1": 0.5, "parameters": [1000, 20]}
     one |= {"epochs": 2.25, "epochs_asked": 50, "seconds": 61.2, "curve": {"1": 2.5, "2": 1.25}, "sure": 0.875}
     one |= {"real": {"sure": 0.975, "class_histogram": [330, 340, 330]}}
@@ -47,6 +48,8 @@ def test_a_row():
     ]
     line = SCRIPT["scores"]([record(framework="pytorch", seed=2, curve={})]).splitlines()[2]
     assert line.startswith("| PyTorch, seed 2 |")
+    line = SCRIPT["scores"]([record(recommended=True, seed=1)]).splitlines()[2]
+    assert line.startswith("| `gan-16`, recommended, seed 1 |")
 
 
 def test_only_autoencoders_have_a_reconstruction():
@@ -58,21 +61,23 @@ def test_only_autoencoders_have_a_reconstruction():
     assert lines[2].endswith("| loss 30.12, reconstruction 25, KL 5 | 0.0123 |")
 
 
-def test_records_stand_by_model_then_ours_then_theirs(tmp_path):
-    for k, changes in enumerate(({"framework": "pytorch"}, {"seed": 1}, {"model": "cgan"}, {})):
+def test_records_stand_by_model_then_ours_then_theirs_then_what_is_recommended(tmp_path):
+    several = ({"recommended": True}, {"framework": "pytorch"}, {"seed": 1}, {"model": "cgan"}, {})
+    for k, changes in enumerate(several):
         (tmp_path / f"{k}.json").write_text(json.dumps(record(**changes)))
-    found = [(one["model"], one["framework"], one["seed"]) for one in SCRIPT["read"](tmp_path)]
-    ours = [("gan-16", "genmodels", 0), ("gan-16", "genmodels", 1)]
-    assert found == [("cgan", "genmodels", 0), *ours, ("gan-16", "pytorch", 0)]
+    found = [(one["model"], one["framework"], one["seed"], one["recommended"]) for one in SCRIPT["read"](tmp_path)]
+    ours = [("gan-16", "genmodels", 0, False), ("gan-16", "genmodels", 1, False)]
+    theirs = ("gan-16", "pytorch", 0, False)
+    assert found == [("cgan", "genmodels", 0, False), *ours, theirs, ("gan-16", "genmodels", 0, True)]
 
 
 def test_the_readme_shows_what_is_recommended(tmp_path):
-    for k, changes in enumerate(({}, {"beta1": None}, {"seed": 1})):
+    ours = {"recommended": True, "batch_size": 32}
+    for k, changes in enumerate((ours, {}, {"seed": 1}, {**ours, "seed": 1, "batch_size": 16})):
         (tmp_path / f"{k}.json").write_text(json.dumps(record(**changes)))
     records = SCRIPT["read"](tmp_path)
-    assert [(one["seed"], one["beta1"]) for one in records] == [(0, None), (0, 0.5), (1, 0.5)]
     text = SCRIPT["readme"]("| `gan-16` | | docs/images/zoo/gan-16.png |\n", records)
-    assert "2.25 of 50, batch 64, beta1 0.5, bf16" in text
+    assert "2.25 of 50, batch 32, beta1 0.5, bf16" in text
     assert text.count("gan-16.png") == 1
 
 

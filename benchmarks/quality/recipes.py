@@ -100,7 +100,7 @@ def call(command: list[str], environment: dict[str, str] | None = None) -> None:
 # ---- Records ----
 
 
-def record(name: str, folder: Path, command: str, framework: str) -> dict[str, Any]:
+def record(name: str, folder: Path, command: str, options: argparse.Namespace) -> dict[str, Any]:
     """What is kept of a run; see `results.py` for what it makes of it."""
     model, asked = gm.load(folder / run.MODEL), settings.read(folder)
     assert asked is not None
@@ -109,7 +109,8 @@ def record(name: str, folder: Path, command: str, framework: str) -> dict[str, A
     cpu = gm.cpu_info()
     return {
         "model": name,
-        "framework": framework,
+        "framework": options.framework,
+        "recommended": options.recommended,
         "command": command,
         "processor": f"{cpu['cpu']}, {cpu['isa']}, bf16: {cpu['bf16']}, {cpu['threads']} threads",
         **{key: getattr(asked, key) for key in ("data", "seed", "precision", "batch_size", "learning_rate", "beta1")},
@@ -181,7 +182,7 @@ def main() -> None:
         label += "" if options.framework == "genmodels" else f"-{options.framework}"
         folder = options.out / label
         command = train(name, folder, options)
-        kept = record(name, folder, command, options.framework)
+        kept = record(name, folder, command, options)
         options.records.mkdir(parents=True, exist_ok=True)
         (options.records / f"{label}.json").write_text(json.dumps(kept, indent=1) + "\n")
         if label == shown and (options.recommended or name not in RECOMMENDED):

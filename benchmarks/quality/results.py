@@ -35,13 +35,13 @@ TERMS = {"loss": "loss", "reconstruction": "reconstruction", "kl": "KL"}
 
 
 def read(folder: Path) -> list[Record]:
-    """All records: the models by name, of each ours by seed and then PyTorch's; what is not the recipe's comes last."""
+    """All records: the models by name, of each ours by seed, then PyTorch's, then those of the recipe we recommend."""
     found = [json.loads(path.read_bytes()) for path in folder.glob("*.json")]
     return sorted(found, key=place)
 
 
 def place(one: Record) -> tuple[Any, ...]:
-    return one["model"], one["framework"], one["seed"], one["beta1"] or 0, one["learning_rate"] or 0
+    return one["model"], one["recommended"], one["framework"], one["seed"]
 
 
 def read_trials(folder: Path) -> list[Trial]:
@@ -71,7 +71,8 @@ def trained(one: Record) -> str:
 
 def who(one: Record) -> str:
     seed = f", seed {one['seed']}" if one["seed"] else ""
-    return ("PyTorch" if one["framework"] == "pytorch" else f"`{one['model']}`") + seed
+    recipe = ", recommended" if one["recommended"] else ""
+    return ("PyTorch" if one["framework"] == "pytorch" else f"`{one['model']}`") + recipe + seed
 
 
 def time(one: Record) -> str:
