@@ -1,9 +1,10 @@
 /* Threads behind one header.
  *
  * gm_parallel_for runs `task(context, 0..count-1)`, each index exactly once, on up to gm_num_threads() threads of a
- * pool of our own, and returns when all are done. Which thread runs which index is not fixed, so a task writes only
- * to places that belong to its index; sums over indices are then added in a fixed order by the caller. That is what
- * makes results independent of the number of threads.
+ * pool of our own, and returns when all are done. Each thread begins with a share of neighbouring indices, the same in
+ * every job of as many, so jobs over the same images do well to number them alike. But which thread runs which index is
+ * not fixed: a task writes only to places that belong to its index, and sums over indices are then added in a fixed
+ * order by the caller. That is what makes results independent of the number of threads.
  *
  * A call made while another thread has the pool, or from inside a task, runs serially in the caller. After fork()
  * the child has no workers; it starts its own on first use. */

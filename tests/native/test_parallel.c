@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -66,6 +67,35 @@ TEST(thread_count_is_bounded) {
     CHECK(gm_num_threads() >= 1, "%d threads", gm_num_threads());
     gm_set_num_threads(GM_MAX_THREADS + 1);
     CHECK(gm_num_threads() <= GM_MAX_THREADS, "%d threads", gm_num_threads());
+}
+
+/* The first task waits for all others, those of its own share too. */
+typedef struct wait_for_others {
+    atomic_int done;
+    bool in_vain;
+} wait_for_others;
+
+static void wait_if_first(void *context, int64_t index) {
+    enum { TRIES = 10000 }; /* of a millisecond */
+    wait_for_others *all = context;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; index == 0 && atomic_load(&all->done) < MOST - 1; i++) {
+        if (i == TRIES) {
+            all->in_vain = true;
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    atomic_fetch_add(&all->done, 1);
+}
+
+TEST(the_share_of_a_slow_thread_is_done_by_others) {
+    for (int t = 1; t < 4; t++) {
+        gm_set_num_threads(thread_counts[t]);
+        wait_for_others all = {0};
+        gm_parallel_for(MOST, wait_if_first, &all);
+        CHECK(!all.in_vain, "%d threads: %d of %d tasks while the first waited", thread_counts[t], all.done, MOST - 1);
+    }
 }
 
 typedef struct nest {
@@ -151,5 +181,6 @@ TEST(fork_while_the_pool_is_busy) {
     each_once(MOST);
 }
 
-MAIN(CASE(each_index_once), CASE(each_element_in_one_piece), CASE(thread_count_is_bounded), CASE(nested_calls),
-     CASE(two_callers_at_once), CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
+MAIN(CASE(each_index_once), CASE(each_element_in_one_piece), CASE(thread_count_is_bounded),
+     CASE(the_share_of_a_slow_thread_is_done_by_others), CASE(nested_calls), CASE(two_callers_at_once),
+     CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
