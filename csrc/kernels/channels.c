@@ -14,8 +14,15 @@ enum { PIECE = 16384, FEWEST_ROWS = 16, MOST_PIECES = 64, NARROW = 64 };
 /* Few enough pieces that their sums stay small beside the array, however wide its rows are. */
 static int64_t smallest_piece(int64_t width) { return max_of(PIECE, FEWEST_ROWS * width); }
 
+/* Narrow rows are taken together: several, and so many that they are whole vectors. */
+static int64_t rows_together(int64_t C) {
+    int64_t whole = 1;
+    while (C * whole % GM_LINE_FLOATS != 0) whole *= 2;
+    return C < NARROW ? round_up(NARROW / C, whole) : 1;
+}
+
 gm_channels gm_channels_of(int64_t rows, int64_t C) {
-    gm_channels channels = {.C = C, .repeat = C < NARROW ? NARROW / C : 1, .n = rows * C};
+    gm_channels channels = {.C = C, .repeat = rows_together(C), .n = rows * C};
     channels.width = C * channels.repeat;
     int64_t piece = max_of(smallest_piece(channels.width), channels.n / MOST_PIECES + 1);
     channels.piece = round_up(piece, channels.width);
@@ -68,21 +75,25 @@ static void sums_piece(void *context, int64_t at, int64_t n) {
     gm_kernels_active()->channel_sums(n, W, in_pairs, call->dy + gm_words(at, in_pairs), sums_of(call, at));
 }
 
-/* The total of channel c: over the pieces, and in each over its columns. Half 0 or 1 of each piece's sums. */
-static double channel_total(const gm_channels *channels, const double *partial, int half, int64_t c) {
-    double total = 0;
-    for (int64_t piece = 0; piece < channels->pieces; piece++)
-        for (int64_t r = 0; r < channels->repeat; r++)
-            total += partial[(piece * 2 + half) * channels->width + r * channels->C + c];
-    return total;
+/* The totals of the channels, of half 0 or 1 of each piece's sums, in place of the first piece's: those of the columns, and
+ * then of the columns of a channel. */
+static const double *totals_of(const sum_call *call, int half) {
+    const gm_channels *channels = call->channels;
+    int64_t W = channels->width, C = channels->C;
+    double *totals = call->partial + half * W, *sums = totals;
+    for (int64_t piece = 1; piece < channels->pieces; piece++) {
+        sums += 2 * W;
+        for (int64_t w = 0; w < W; w++) totals[w] += sums[w];
+    }
+    for (int64_t r = 1; r < channels->repeat; r++)
+        for (int64_t c = 0; c < C; c++) totals[c] += totals[r * C + c];
+    return totals;
 }
 
 static void run_sums(sum_call *call, gm_piece_task task, double *first, double *second) {
     gm_parallel_pieces(call->channels->n, call->channels->piece, task, call);
-    for (int64_t c = 0; c < call->channels->C; c++) {
-        first[c] = channel_total(call->channels, call->partial, 0, c);
-        second[c] = channel_total(call->channels, call->partial, 1, c);
-    }
+    memcpy(first, totals_of(call, 0), (size_t)call->channels->C * sizeof *first);
+    memcpy(second, totals_of(call, 1), (size_t)call->channels->C * sizeof *second);
 }
 
 void gm_channel_moments(const gm_channels *channels, const float *x, double *first, double *second, float *workspace) {
@@ -99,8 +110,8 @@ void gm_channel_products(const gm_channels *channels, const float *dy, const flo
 void gm_add_channel_sums(const gm_channels *channels, const float *dy, float *gradient, float *workspace) {
     sum_call call = {channels, NULL, dy, NULL, (double *)(void *)workspace};
     gm_parallel_pieces(channels->n, channels->piece, sums_piece, &call);
-    for (int64_t c = 0; c < channels->C; c++)
-        gradient[c] = (float)((double)gradient[c] + channel_total(channels, call.partial, 0, c));
+    const double *totals = totals_of(&call, 0);
+    for (int64_t c = 0; c < channels->C; c++) gradient[c] = (float)((double)gradient[c] + totals[c]);
 }
 
 /* ---- Maps ---- */
