@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from small_sweep import ARGUMENTS, ONE, make_small, rows, trial
 
-from genmodels import cli, run, sweep
+from genmodels import _lock, cli, run, sweep
 from genmodels.sweep.trial import noted
 
 pytestmark = pytest.mark.usefixtures("small_sweeps", "same_threads")
@@ -121,6 +121,15 @@ def test_other_errors_reach_the_caller(tmp_path, monkeypatch):
     monkeypatch.setattr(run.Run, "train", lambda *arguments, **options: [][0])
     with pytest.raises(IndexError):
         sweep.run_sweep(ONE, tmp_path)
+
+
+def test_two_at_once_in_a_folder_are_one_too_many(one):
+    before = {path: path.read_bytes() for path in one.rglob("*") if path.is_file()}
+    message = f"{one} is in use: another process holds {one / _lock.FILE}"
+    with _lock.locked(one, timeout=0.0), pytest.raises(TimeoutError, match=re.escape(message)):
+        sweep.run_sweep(replace(ONE, seeds=2), one)
+    assert {path: path.read_bytes() for path in one.rglob("*") if path.is_file()} == before
+    assert len(sweep.run_sweep(replace(ONE, seeds=2), one)) == 2
 
 
 def test_missing_data_end_the_sweep_before_it_begins(tmp_path):

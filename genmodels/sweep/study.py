@@ -10,8 +10,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from pathlib import Path
 from typing import Any
 
+from .. import _lock, datasets
 from .. import _validate as check
-from .. import datasets
 from .grid import Grid, Trial, check_folder, write_grid
 from .page import PAGE, write_sweep_page
 from .pool import SerialExecutor
@@ -60,6 +60,7 @@ def run_sweep(
     Raises:
         ValueError: the folder holds something else, or a sweep that cannot grow into this one.
         OSError: data or folder cannot be read or written.
+        TimeoutError: another process has a sweep in the folder under way.
         KeyboardInterrupt: after Ctrl-C, with tables and page of what is there.
     """
     folder = Path(out)
@@ -71,14 +72,20 @@ def run_sweep(
         "scores": grid.scores,
         "verbose": "auto" if executor is None else "silent",  # the bars of several trials would overwrite each other
     }
-    check_folder(folder, grid)
+    with _lock.locked(folder, timeout=0.0):
+        check_folder(folder, grid)
+        return _sweep(folder, grid, executor or SerialExecutor(), options)
+
+
+def _sweep(folder: Path, grid: Grid, executor: Executor, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """`run_sweep`, of checked options, in a folder that is ours."""
     # Fetched once, and missing before the first trial.
-    _, (x, _) = datasets.load(grid.data, root=data_root, verify=verify)
+    _, (x, _) = datasets.load(grid.data, root=options["data_root"], verify=options["verify"])
     write_grid(folder, grid)
     folders = _folders(folder, grid)
     results: Results = {trial: noted(path, grid.epochs) or {"status": WAITING} for trial, path in folders.items()}
     try:
-        with contextlib.closing(_outcomes(executor or SerialExecutor(), grid, folders, options)) as outcomes:
+        with contextlib.closing(_outcomes(executor, grid, folders, options)) as outcomes:
             for count, (trial, result) in enumerate(outcomes, 1):
                 results[trial] = result
                 _write_tables(folder, grid, results)
