@@ -76,6 +76,8 @@ def test_the_readme_shows_what_is_recommended(tmp_path):
     for k, changes in enumerate((ours, {}, {"seed": 1}, {**ours, "seed": 1, "batch_size": 16})):
         (tmp_path / f"{k}.json").write_text(json.dumps(record(**changes)))
     records = SCRIPT["read"](tmp_path)
+    order = [(False, 0, 64), (False, 1, 64), (True, 0, 32), (True, 1, 16)]
+    assert [(one["recommended"], one["seed"], one["batch_size"]) for one in records] == order
     text = SCRIPT["readme"]("| `gan-16` | | docs/images/zoo/gan-16.png |\n", records)
     assert "2.25 of 50, batch 32, beta1 0.5, bf16" in text
     assert text.count("gan-16.png") == 1

@@ -97,6 +97,7 @@ void gm_set_num_threads(int threads) {
     atomic_store(&thread_limit, threads < 1 ? 1 : threads > GM_MAX_THREADS ? GM_MAX_THREADS : threads);
 }
 
+/* What is left of a share. It is looked at first: threads that find nothing need not take its line from each other. */
 static void take_share(pool *p, share *from) {
     while (atomic_load_explicit(&from->next, memory_order_relaxed) < from->end) {
         int64_t index = (int64_t)atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);

@@ -164,14 +164,6 @@ static int64_t list_runs(const gather *op, const phase *ph, int64_t i, int64_t j
     return count;
 }
 
-/* What the tiles themselves do not do, while their output is still in the L1 cache; rows without gaps as one, as they may be
- * of one channel. */
-static void finish_rows(const gather *op, int64_t rows, int64_t columns, float *out, int64_t stride) {
-    if (op->rest.act.kind == GM_LINEAR && !op->rest.gate) return;
-    if (stride == columns) columns *= rows, rows = 1;
-    for (int64_t m = 0; m < rows; m++) gm_end_values(op->kernels, &op->rest, out + m * stride - op->y, columns, op->y);
-}
-
 /* Most rows of a tile of the first panel; the others are about as wide. */
 static int64_t most_rows(const gather *op) {
     const gm_tile_sizes *tile = &op->tile;
@@ -210,9 +202,10 @@ static void multiply(const gather *op, const phase *ph, gm_panel panel, int64_t 
         else
             op->kernels->rows_tile(&in, panel.columns, runs, run, left, packed, low, &end, to);
     }
-    for (int64_t set = 0; set < rows->sets; set++)
-        finish_rows(op, rows->count, panel.columns,
-                    op->y + gm_words(out + panel.first + set * rows->out_set, op->y_pairs), rows->out_stride);
+    for (int64_t set = 0; set < rows->sets; set++) { /* what the tiles leave, while it is in the L1 */
+        int64_t at = gm_words(out + panel.first + set * rows->out_set, op->y_pairs);
+        gm_end_rows(op->kernels, &op->rest, at, rows->count, rows->out_stride, panel.columns, op->y);
+    }
 }
 
 /* Whether n images of `width` positions with equal taps make tiles along the row: unless those would be much thinner. */

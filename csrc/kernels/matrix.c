@@ -66,12 +66,6 @@ static void begin_rows(const plan *at, int64_t rows, int64_t column, int64_t col
     for (int64_t m = 0; m < rows; m++, out += at->product->columns) memcpy(out, bias, (size_t)columns * sizeof *out);
 }
 
-static void finish_rows(const plan *at, int64_t rows, int64_t columns, float *out) {
-    const gm_matrix_product *product = at->product;
-    for (int64_t m = 0; m < rows; m++, out += product->columns)
-        gm_end_values(at->kernels, &product->epilogue, out - product->out, columns, product->out);
-}
-
 /* One block of the depth, of some groups of each side. */
 typedef struct block {
     const gm_side *a, *b;
@@ -102,7 +96,9 @@ static void multiply_groups(const plan *at, const block *of, gm_panel tile, gm_p
         at->kernels->outer_tile(min_of(most, tile.columns - row), panel.columns, &now, x.at + row * x.lane_step, y.at,
                                 out + row * stride, stride);
     }
-    if (of->last && !at->product->take) finish_rows(at, tile.columns, panel.columns, out);
+    if (of->last && !at->product->take)
+        gm_end_rows(at->kernels, &at->product->epilogue, out - at->product->out, tile.columns, stride, panel.columns,
+                    at->product->out);
 }
 
 /* Panels that all stay in the L2. */
