@@ -15,7 +15,7 @@ def record(**changes):
     scores = {"fd": 1.5, "fd_floor": 0.025, "fd_ceiling": 243.0, "kd": 0.0123, "precision": 0.7, "recall": 0.6}
     scores |= {"class_histogram": [300, 100, 600], "label_accuracy": None}
     one = {"model": "gan-16", "framework": "genmodels", "recommended": False, "seed": 0}
-    one |= {"command": "genmodels train", "precision": "bf16"}
+    one |= {"command": "genmodels train", "precision": "bf16", "conditional": False}
     one |= {"processor": "a", "batch_size": 64, "learning_rate": None, "beta1": 0.5, "parameters": [1000, 20]}
     one |= {"epochs": 2.25, "epochs_asked": 50, "seconds": 61.2, "curve": {"1": 2.5, "2": 1.25}, "sure": 0.875}
     one |= {"real": {"sure": 0.975, "class_histogram": [330, 340, 330]}}
@@ -48,8 +48,8 @@ def test_a_row():
     ]
     line = SCRIPT["scores"]([record(framework="pytorch", seed=2, curve={})]).splitlines()[2]
     assert line.startswith("| PyTorch, seed 2 |")
-    line = SCRIPT["scores"]([record(recommended=True, seed=1)]).splitlines()[2]
-    assert line.startswith("| `gan-16`, recommended, seed 1 |")
+    line = SCRIPT["scores"]([record(recommended=True, seed=1, conditional=True)]).splitlines()[2]
+    assert line.startswith("| `gan-16`, recommended, seed 1 | 2.25 of 50, batch 64, conditional, beta1 0.5 |")
 
 
 def test_only_autoencoders_have_a_reconstruction():

@@ -47,7 +47,9 @@ CHANGES = dict.fromkeys(("gan-16", "gan-32", "gan-64"), ("--beta1", "0.5")) | {"
 RECOMMENDED = {
     "cgan-keras": ("--beta1", "0.5"),
     "gan-mlm": ("--epochs", "40", "--batch-size", "64", "--learning-rate", "2e-4", "--beta1", "0.5"),
-    **dict.fromkeys(("wgan-32", "wgan-64"), ("--learning-rate", "2e-4")),
+    "wgan-16": ("--epochs", "100", "--conditional", "--learning-rate", "2e-4"),
+    "wgan-32": ("--learning-rate", "2e-4"),
+    "wgan-64": ("--conditional", "--learning-rate", "2e-4"),
 }
 # What else a report shows: models at several epochs.
 KEPT = {"vae-z10": ("--checkpoint-every", "10", "--keep", "10"), "gan-5x5": ("--samples-every", "1")}
@@ -113,7 +115,8 @@ def record(name: str, folder: Path, command: str, options: argparse.Namespace) -
         "recommended": options.recommended,
         "command": command,
         "processor": f"{cpu['cpu']}, {cpu['isa']}, bf16: {cpu['bf16']}, {cpu['threads']} threads",
-        **{key: getattr(asked, key) for key in ("data", "seed", "precision", "batch_size", "learning_rate", "beta1")},
+        **{key: getattr(asked, key) for key in ("data", "seed", "precision", "conditional", "batch_size")},
+        **{key: getattr(asked, key) for key in ("learning_rate", "beta1")},
         "parameters": [network.parameter_count for network in model.networks.values()],
         "epochs": round(len(epochs) + begun(model), 2),
         "epochs_asked": asked.epochs,

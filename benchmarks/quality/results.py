@@ -66,6 +66,7 @@ def trained(one: Record) -> str:
     """Epochs of how many, batch, and what is not the recipe's."""
     changes = {"rate": one["learning_rate"], "beta1": one["beta1"]}
     told = [f"{one['epochs']:g} of {one['epochs_asked']}", f"batch {one['batch_size']}"]
+    told += ["conditional"] * one["conditional"]
     return ", ".join(told + [f"{what} {value:g}" for what, value in changes.items() if value is not None])
 
 
