@@ -13,7 +13,7 @@ its way, and at its end `genmodels evaluate` compares 10,000 draws with the 10,0
 Each run has a folder in OUT, where a killed one goes on with the same command, and a record in RECORDS, from which
 `results.py` makes its tables: NAME.json, with "-recommended" for the recipe that we recommend where it is not the
 report's, "-1" for seed 1 and "-pytorch" for the other framework. The first 25 draws of seed 0, by the recommended
-recipe where there is one, go to PICTURES.
+recipe where there is one, go to PICTURES, and of the models of STAGES what their reports show of the way there.
 
 Needs the extra `plot`; the data as `genmodels.datasets.load` finds it.
 """
@@ -32,11 +32,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import genmodels as gm
 from genmodels import metrics, run, settings
 from genmodels._labels import classes_in_turn
 from genmodels.metrics import extractors
+from genmodels.plot.figure import save_figure
 
 HOUR = ("cgan-keras", "dcgan-tf", "gan-mlm", "vae-lstm", "wgan-mlm")
 # Epochs from one score to the next where the budget ends long before the recipe; others are scored ten times in theirs.
@@ -51,7 +54,7 @@ RECOMMENDED = {
     "wgan-32": ("--learning-rate", "2e-4"),
     "wgan-64": ("--conditional", "--learning-rate", "2e-4"),
 }
-# What else a report shows: models at several epochs.
+# What else a report shows: models at several epochs, of which STAGES makes a picture (below).
 KEPT = {"vae-z10": ("--checkpoint-every", "10", "--keep", "10"), "gan-5x5": ("--samples-every", "1")}
 # In bfloat16, the fastest, but for these.
 PRECISIONS = {"vae-keras": "float32"}
@@ -163,6 +166,39 @@ def sure(probabilities: np.ndarray) -> float:
     return float(np.mean(probabilities.max(axis=1) > SURE))
 
 
+# ---- Pictures ----
+
+
+def clusters(folder: Path) -> Figure:
+    """Test images in the latent space after 10, 20 and 50 epochs."""
+    asked = settings.read(folder)
+    assert asked is not None
+    _, (x, y) = run.Run(folder, asked).data()
+    return figure_of(gm.plot.latent_stages(folder, x[:3000], y[:3000], epochs=(10, 20, 50))[0])
+
+
+def course(folder: Path) -> Figure:
+    """Draws of the same codes on the way."""
+    return figure_of(gm.plot.evolution(folder))
+
+
+def figure_of(ax: Axes) -> Figure:
+    """All of it."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+STAGES = {"vae-z10": clusters, "gan-5x5": course, "wgan-16": course}
+
+
+def show(name: str, folder: Path, pictures: Path) -> None:
+    pictures.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / run.SAMPLES, pictures / f"{name}.png")
+    if name in STAGES:
+        save_figure(STAGES[name](folder), pictures / f"{name}-stages.png", dpi=80)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=gm.zoo.names(), choices=gm.zoo.names(), metavar="NAME")
@@ -189,8 +225,7 @@ def main() -> None:
         options.records.mkdir(parents=True, exist_ok=True)
         (options.records / f"{label}.json").write_text(json.dumps(kept, indent=1) + "\n")
         if label == shown and (options.recommended or name not in RECOMMENDED):
-            options.pictures.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / run.SAMPLES, options.pictures / f"{name}.png")
+            show(name, folder, options.pictures)
 
 
 if __name__ == "__main__":
