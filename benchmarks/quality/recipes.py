@@ -50,6 +50,7 @@ CHANGES = dict.fromkeys(("gan-16", "gan-32", "gan-64"), ("--beta1", "0.5")) | {"
 RECOMMENDED = {
     "cgan-keras": ("--beta1", "0.5"),
     "gan-5x5": ("--conditional",),
+    "gan-fashion": ("--conditional", "--beta1", "0.5"),
     "gan-mlm": ("--epochs", "40", "--batch-size", "64", "--learning-rate", "2e-4", "--beta1", "0.5"),
     "wgan-16": ("--epochs", "100", "--conditional", "--learning-rate", "2e-4"),
     "wgan-32": ("--learning-rate", "2e-4"),
