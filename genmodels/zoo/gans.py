@@ -113,6 +113,7 @@ def gan_5x5(sizes: Sizes) -> Arguments:
     G: z 100, dense 7*7*128, dense 14*14*64, convT 64 k5 s1, each LeakyReLU 0.2, convT 1 k5 s2 Tanh. D: conv 64, 128,
     256, 512 k5 s2, each LeakyReLU 0.2, dense 1. MNIST, bce, Adam 2e-4 with beta1 0.5, 100 epochs, a checkpoint every
     10; batch 128 is ours. The second dense layer alone has 78,688,512 parameters.
+    With `num_classes=10` it draws all ten digits after two epochs, without for long but ones and sevens.
     """
     quarter, half, leaky = sizes.halved(2), sizes.halved(1), L.LeakyReLU(0.2)
     return {
@@ -197,6 +198,7 @@ def wgan_by_size(sizes: Sizes) -> Arguments:
 
     G and critic as in `gan-*`, but LeakyReLU 0.2 in the critic's last place too. Weights clipped to 0.01, 5 critic
     steps, RMSprop 5e-5, 50 and 100 epochs (ours: 50); batch 64 is ours.
+    At four times that rate and with `num_classes=10` no digit stays rare, and the images are better sooner.
     """
     learning = {"objective": "wgan", "clip_weights": 0.01, "critic_steps": 5, **_with(RMSprop(5e-5))}
     return {**_pair_by_size(sizes, L.LeakyReLU(0.2)), **learning}
