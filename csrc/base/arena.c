@@ -1,12 +1,11 @@
 #ifndef _DEFAULT_SOURCE
-#define _DEFAULT_SOURCE /* posix_memalign, madvise */
+#define _DEFAULT_SOURCE /* madvise */
 #endif
 #include "base/arena.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "base/sizes.h"
@@ -30,30 +29,34 @@ enum {
     HUGE_PAGE = 2 << 20 /* x86-64's; elsewhere only an alignment */
 };
 
-/* Huge pages for arenas of many: tiles that read one pixel of a dozen images miss the TLB less. 4 % of a step. */
-static int allocate(int64_t bytes, void **memory) {
+/* Huge pages for arenas of many: tiles that read one pixel of a dozen images miss the TLB less. 4 % of a step. Zeros of
+ * calloc, which for large blocks are pages that take no memory until somebody writes there: gradients that are never written,
+ * being kept as their factors, cost nothing. */
+static unsigned char *allocate(int64_t bytes, void **block) {
     bool large = bytes >= 4 * HUGE_PAGE;
-    int failed = posix_memalign(memory, large ? HUGE_PAGE : ALIGNMENT, (size_t)bytes);
+    uintptr_t alignment = large ? HUGE_PAGE : ALIGNMENT;
+    *block = calloc(1, (size_t)bytes + alignment);
+    if (!*block) return NULL;
+    unsigned char *memory = (unsigned char *)*block + (alignment - (uintptr_t)*block % alignment) % alignment;
 #ifdef MADV_HUGEPAGE
-    if (!failed && large) (void)madvise(*memory, (size_t)bytes, MADV_HUGEPAGE); /* a wish: refusal is fine */
+    if (large) (void)madvise(memory, (size_t)bytes, MADV_HUGEPAGE); /* a wish: refusal is fine */
 #endif
-    return failed;
+    return memory;
 }
 
 gm_status gm_arena_create(const gm_arena *measured, gm_arena *arena, const char *what, gm_error *error) {
     int64_t bytes = measured->used ? measured->used : ALIGNMENT;
-    void *memory = NULL;
-    if (allocate(bytes, &memory) != 0)
-        return gm_error_set(error, GM_MEMORY_ERROR, "%s: cannot allocate %" PRId64 " bytes", what, bytes);
-    memset(memory, 0, (size_t)bytes);
+    void *block;
+    unsigned char *memory = allocate(bytes, &block);
+    if (!memory) return gm_error_set(error, GM_MEMORY_ERROR, "%s: cannot allocate %" PRId64 " bytes", what, bytes);
     ASAN_POISON_MEMORY_REGION(memory, (size_t)bytes);
-    *arena = (gm_arena){memory, bytes, 0};
+    *arena = (gm_arena){memory, bytes, 0, block};
     return GM_OK;
 }
 
 void gm_arena_free(gm_arena *arena) {
     if (arena->memory) ASAN_UNPOISON_MEMORY_REGION(arena->memory, (size_t)arena->capacity);
-    free(arena->memory);
+    free(arena->block);
     *arena = gm_arena_measuring();
 }
 

@@ -7,6 +7,7 @@
 #ifndef GM_BASE_ARENA_H
 #define GM_BASE_ARENA_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -15,10 +16,11 @@ typedef struct gm_arena {
     unsigned char *memory; /* NULL while measuring */
     int64_t capacity;      /* bytes behind `memory` */
     int64_t used;          /* bytes taken so far */
+    void *block;           /* what to free */
 } gm_arena;
 
 /* An arena that measures. */
-static inline gm_arena gm_arena_measuring(void) { return (gm_arena){0, 0, 0}; }
+static inline gm_arena gm_arena_measuring(void) { return (gm_arena){0, 0, 0, NULL}; }
 
 /* Allocates what `measured` added up, zero-filled, as a fresh arena ready to place. */
 gm_status gm_arena_create(const gm_arena *measured, gm_arena *arena, const char *what, gm_error *error);

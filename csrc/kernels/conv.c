@@ -220,6 +220,17 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
     }
 }
 
+bool gm_conv_gates_in_place(const gm_conv *g, bool adjoint, gm_activation gate) {
+    if (adjoint ? gm_conv_taps_pay(g) : forward_is_exchanged(g)) return false;
+    switch (form_of(g)) {
+    case BFLOAT: return gm_conv_bf16_gates_in_place(g, adjoint, gate);
+    case ANY: return gm_conv_gather_gates_in_tile(g, adjoint, gate);
+    case MATRIX:
+    case WINOGRAD: break; /* whose sums grow in the output */
+    }
+    return false;
+}
+
 bool gm_conv_gives_weights(const gm_conv *g) { return form_of(g) == MATRIX && g->P * g->Q == 1; }
 
 void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, gm_take_row take, void *context,

@@ -69,6 +69,10 @@ void gm_conv_forward(const gm_conv *g, int64_t N, const float *x, const float *w
 void gm_conv_backward_data(const gm_conv *g, int64_t N, const float *dy, const float *w, float *dx,
                            const gm_epilogue *epilogue, float *workspace);
 
+/* Whether gm_conv_forward or, `adjoint`, gm_conv_backward_data reads this activation's gate of a value just before it stores
+ * that value, once: then the output may be the gate. */
+bool gm_conv_gates_in_place(const gm_conv *g, bool adjoint, gm_activation gate);
+
 /* x (N,H,W,C), dy (N,P,Q,K): dw (R,S,C,K) = gradient, or with `add` += gradient. */
 void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                               float *workspace);

@@ -391,6 +391,11 @@ void gm_conv_bf16(const gm_conv *g, bool adjoint, int64_t N, const float *x, con
     multiply_batch(all, w, workspace);
 }
 
+bool gm_conv_bf16_gates_in_place(const gm_conv *g, bool adjoint, gm_activation gate) {
+    plan p = (adjoint ? plan_backward_data : plan_forward)(g, 1);
+    return (p.left.parts ? gm_conv_gather_gates_in_tile : gm_conv_gates_in_place)(&p.g, adjoint, gate);
+}
+
 /* Images at a time of a weights' gradient: all where they are what the pairs are made of. */
 static int64_t images_of_weights(const gm_conv *g, int64_t N) {
     plan whole = plan_backward_weights(g, N);

@@ -381,6 +381,14 @@ void gm_conv_gather_pack(const gm_conv *g, bool adjoint, const float *w, float *
     gm_parallel_for(op.row_phases * op.column_phases * op.panels, pack_task, &op);
 }
 
+static bool tile_gates(const gather *op, gm_activation gate) { return gate.kind == GM_LEAKY_RELU && !op->dot; }
+
+bool gm_conv_gather_gates_in_tile(const gm_conv *g, bool adjoint, gm_activation gate) {
+    gather op = gather_of(g, adjoint, 1);
+    plan_panels(&op);
+    return tile_gates(&op, gate);
+}
+
 void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const float *x, const gm_border *border, float *y,
                            const gm_epilogue *epilogue, float *packed) {
     gather op = gather_of(g, adjoint, N);
@@ -401,7 +409,7 @@ void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const floa
     if (op.epilogue.gate_act.kind == GM_LINEAR) op.epilogue.gate = NULL; /* whose derivative is 1 */
     const gm_epilogue *e = &op.epilogue;
     op.slope = gm_slope_of(e->act);
-    op.gates_in_tile = e->gate && e->gate_act.kind == GM_LEAKY_RELU && !gm_is_curved(e->act) && !op.dot;
+    op.gates_in_tile = e->gate && !gm_is_curved(e->act) && tile_gates(&op, e->gate_act);
     op.rest = *e;
     if (!gm_is_curved(e->act)) op.rest.act.kind = GM_LINEAR;
     if (op.gates_in_tile) op.rest.gate = NULL;

@@ -9,6 +9,9 @@ int64_t gm_conv_gather_workspace(const gm_conv *g);
 void gm_conv_gather(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
                     const gm_epilogue *epilogue, float *workspace);
 
+/* As gm_conv_gates_in_place, of these. */
+bool gm_conv_gather_gates_in_tile(const gm_conv *g, bool adjoint, gm_activation gate);
+
 /* The same of many batches with one w. `pack` needs that workspace; then, any
  * number of times, from several threads at once, x (N, in) -> y (N, out). With a border each of x's images has so many rows
  * and columns of zeros on every side: then all outputs of a row are alike, and tiles are cut from whole rows. */

@@ -60,6 +60,7 @@ const gm_layer_ops gm_conv2d_transpose_ops = {
     .forward = gm_product_forward,
     .backward = gm_product_backward,
     .tangent = gm_product_tangent,
+    .dx_over_x = gm_product_dx_over_x,
     .commit = gm_product_commit,
     .sets_gradients = true,
     .applies_act = true,

@@ -40,4 +40,5 @@ const gm_layer_ops gm_dropout_ops = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .in_place = true,
 };

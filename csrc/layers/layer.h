@@ -42,12 +42,12 @@ typedef struct gm_layer {
 typedef struct gm_pass {
     int64_t N;
     bool training;
-    const float *x;   /* (N, in): the same in forward and backward */
-    float *y;         /* (N, out): output; in backward still holds it (unless act was fused: then it is act's output) */
-    float *dy;        /* (N, out): backward only, may be overwritten */
-    float *dx;        /* (N, in): backward only, NULL when nobody wants it; overwritten, not added to; see in_place */
-    float *saved;     /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
-    float *workspace; /* scratch within one call, shared by all layers */
+    const float *x; /* (N, in): the same in forward and backward */
+    float *y;       /* (N, out): output; backward not to be read, as dx may lie there */
+    float *dy;      /* (N, out): backward only, may be overwritten */
+    float *dx;      /* (N, in): backward only, NULL when nobody wants it; set, not added to; see in_place, dx_over_x */
+    float *saved;   /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
+    float *workspace;  /* scratch within one call, shared by all layers */
     gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
     const float *gate; /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
     gm_activation gate_act;
@@ -81,6 +81,9 @@ struct gm_layer_ops {
     /* Whether it honours pass->leaves_kernel, of a kernel (in, out) whose gradient is gm_conv_take_weights of x and dy; NULL:
      * no. */
     bool (*leaves_kernel)(const gm_layer *layer);
+    /* Whether dx may be x, with this activation's derivative as the gate or (GM_LINEAR) none: x is read before dx is written, or
+     * as the gate of the very value. NULL: no. */
+    bool (*dx_over_x)(const gm_layer *layer, gm_activation gate);
     /* Takes over what a training forward left in `saved` for good (moving statistics); NULL: nothing. */
     void (*commit)(gm_layer *layer, const gm_pass *pass);
     /* The activation, of activation layers: lets the layer before apply it. NULL for others. */

@@ -167,6 +167,11 @@ void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
     multiply(layer, pass, true, kernel_in_use(layer, pass), pass->dy, pass->dx, epilogue);
 }
 
+bool gm_product_dx_over_x(const gm_layer *layer, gm_activation gate) {
+    gm_conv g = geometry_of(layer);
+    return gate.kind == GM_LINEAR || gm_conv_gates_in_place(&g, !is_transposed(layer), gate);
+}
+
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass) {
     backward_kernel(layer, pass);
     multiply(layer, pass, false, kernel_in_use(layer, pass), pass->x, pass->y, (gm_epilogue){0});

@@ -27,5 +27,6 @@ void gm_product_commit(gm_layer *layer, const gm_pass *pass);
 void gm_product_forward(gm_layer *layer, const gm_pass *pass);
 void gm_product_backward(gm_layer *layer, const gm_pass *pass);
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass);
+bool gm_product_dx_over_x(const gm_layer *layer, gm_activation gate);
 
 #endif

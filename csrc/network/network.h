@@ -41,9 +41,9 @@ enum {
     GM_TRAINING = 1,   /* batch statistics, dropout, and keep what backward needs */
     GM_NO_LAST_ACT = 2 /* leave out gm_network_last_activation: logits */
 };
-/* x (N, in) -> (N, out), valid until the next call. N <= capacity. x must stay for backward. */
+/* x (N, in) -> (N, out), valid until the next forward. N <= capacity. x must stay for backward. */
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags);
-/* What the last forward gave layer `index`, as its x_pairs says: (N, its input). Valid as long as that forward's output. */
+/* What the last forward gave layer `index`, as its x_pairs says: (N, its input). Valid until the next pass. */
 const float *gm_network_layer_input(const gm_network *network, int index);
 
 enum {
@@ -52,8 +52,9 @@ enum {
     GM_ADD = 4,             /* ... added to those that are there */
     GM_UPDATE_NEXT = 8      /* with GM_WANT_PARAMETERS: no other pass will add to them; some need not be written */
 };
-/* After gm_network_forward(GM_TRAINING) of the same N: dy (N, out), overwritten -> the input gradient (N, in), or
- * NULL when not wanted. Gradients gathered over several passes are set by the first and added to by the others. */
+/* After gm_network_forward(GM_TRAINING) of the same N, and once, as it overwrites what that left: dy (N, out), which may be its
+ * output, overwritten -> the input gradient (N, in), valid until the next pass, or NULL when not wanted. Gradients gathered
+ * over several passes are set by the first and added to by the others. */
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants);
 
 /* Prepares for gm_network_tangent: from now on a backward pass keeps its signals. GM_VALUE_ERROR, for `purpose`, names

@@ -28,7 +28,7 @@ typedef struct gm_factors {
 } gm_factors;
 
 typedef struct gm_place {
-    float *y, *saved, *dx; /* NULL where the layer has none */
+    float *y, *saved, *dx; /* NULL where the layer has none; dx may lie where outputs no longer needed do */
     gm_factors factors;
 } gm_place;
 
@@ -38,7 +38,7 @@ typedef struct gm_plan {
     gm_place *places; /* (count) */
     float *input;     /* (capacity, in) */
     float *workspace;
-    float *gradient[2]; /* (capacity, the largest layer input or, with kept signals, output) */
+    float *tangent[2]; /* (capacity, the largest input or output of a layer), where signals are kept */
 } gm_plan;
 
 struct gm_network {
@@ -63,12 +63,16 @@ static inline gm_activation gm_node_activation(const gm_node *n) { return n->lay
 /* The last layer before `index` that is not a view, or GM_NONE. */
 int gm_network_before_views(const gm_network *network, int index);
 
+/* The layer that reads what layer `index` stores, as its x; the count of layers for none. */
+int gm_network_reader(const gm_network *network, int index);
+
 /* structure.c: which layer applies which activation; what is stored in pairs. */
 void gm_network_fuse(gm_network *network);
 void gm_network_choose_storage(gm_network *network);
 
-/* update.c: a place for the factors of this layer's gradient, where it may come to have some; keeps them, where that pays, in
- * place of a gradient still to be made; writes all gradients that are kept so. */
+/* update.c: whether this layer's gradient may come to be kept as factors; a place for them, if so; keeps them, where that
+ * pays, in place of a gradient still to be made; writes all gradients that are kept so. */
+bool gm_factors_may_be(const gm_layer *layer);
 gm_factors gm_factors_lay_out(const gm_layer *layer, int64_t N, gm_arena *arena);
 bool gm_factors_keep(gm_network *network, int index, int64_t N, const float *x, const float *dy);
 void gm_network_write_gradients(gm_network *network);

@@ -25,8 +25,7 @@ void gm_network_fuse(gm_network *network) {
     }
 }
 
-/* The layer that takes what layer `index` stores. */
-static int reader_of(const gm_network *network, int index) {
+int gm_network_reader(const gm_network *network, int index) {
     int i = index + 1;
     while (i < network->count && (network->nodes[i].layer.ops->is_view || network->nodes[i].applied_by == index)) i++;
     return i;
@@ -47,7 +46,7 @@ static bool stores_pairs(const gm_network *network, int writer, int reader) {
 void gm_network_choose_storage(gm_network *network) {
     for (int writer = 0; writer < network->count; writer++) {
         if (network->nodes[writer].layer.ops->is_view || network->nodes[writer].applied_by != GM_NONE) continue;
-        int reader = reader_of(network, writer);
+        int reader = gm_network_reader(network, writer);
         bool pairs = stores_pairs(network, writer, reader);
         network->nodes[writer].layer.y_pairs = pairs;
         for (int i = writer + 1; i < reader; i++)

@@ -17,12 +17,12 @@ enum {
     AS_MANY = 2     /* times the values of the factors: less would not pay for copying them */
 };
 
-static bool has_factors(const gm_layer *layer) {
+bool gm_factors_may_be(const gm_layer *layer) {
     return layer->ops->leaves_kernel && layer->ops->leaves_kernel(layer) && layer->parameter[KERNEL].count >= WIDE;
 }
 
 gm_factors gm_factors_lay_out(const gm_layer *layer, int64_t N, gm_arena *arena) {
-    if (!has_factors(layer)) return (gm_factors){0, NULL, NULL};
+    if (!gm_factors_may_be(layer)) return (gm_factors){0, NULL, NULL};
     float *x = gm_arena_floats(arena, N * layer->in_size);
     return (gm_factors){0, x, gm_arena_floats(arena, N * layer->out_size)};
 }

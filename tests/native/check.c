@@ -78,6 +78,28 @@ int64_t check_between(gm_random *random, int64_t low, int64_t high) {
     return low + (int64_t)(word % (uint64_t)(high - low + 1));
 }
 
+void check_succeed(gm_status status, const gm_error *error) { CHECK(status == GM_OK, "%s", error->message); }
+
+double check_act(gm_activation a, double x) {
+    switch (a.kind) {
+    case GM_LEAKY_RELU: return x < 0 ? (double)a.slope * x : x;
+    case GM_TANH: return tanh(x);
+    case GM_SIGMOID: return 1 / (1 + exp(-x));
+    case GM_LINEAR: break;
+    }
+    return x;
+}
+
+double check_act_slope(gm_activation a, double y) {
+    switch (a.kind) {
+    case GM_LEAKY_RELU: return y > 0 ? 1 : (double)a.slope;
+    case GM_TANH: return 1 - y * y;
+    case GM_SIGMOID: return y * (1 - y);
+    case GM_LINEAR: break;
+    }
+    return 1;
+}
+
 void check_near(double got, double wanted, double bound, const char *name, int64_t index) {
     CHECK(fabs(got - wanted) <= bound, "%s[%lld] is %.9g, must be %.9g within %.2g", name, (long long)index, got,
           wanted, bound);

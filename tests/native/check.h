@@ -7,7 +7,9 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
 #include "base/random.h"
+#include "kernels/activation.h"
 
 #define TEST(name) static void name(void)
 
@@ -55,6 +57,12 @@ check_buffer check_copy(const check_buffer *other);
 
 /* low..high, both included. */
 int64_t check_between(gm_random *random, int64_t low, int64_t high);
+
+void check_succeed(gm_status status, const gm_error *error);
+
+/* An activation, and its derivative by its output. */
+double check_act(gm_activation a, double x);
+double check_act_slope(gm_activation a, double y);
 
 /* |got - wanted| <= bound, and got is a number. */
 void check_near(double got, double wanted, double bound, const char *name, int64_t index);

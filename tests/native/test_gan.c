@@ -47,8 +47,6 @@ typedef struct inputs {
     check_buffer pixels, labels;
 } inputs;
 
-static void succeed(gm_status status, const gm_error *error) { CHECK(status == GM_OK, "%s", error->message); }
-
 static gm_gan_config config_of(gm_objective objective) {
     gm_optimizer_config adam = {
         .kind = GM_ADAM, .learning_rate = 1e-2f, .beta1 = 0.5f, .beta2 = 0.999f, .epsilon = 1e-7f};
@@ -71,11 +69,11 @@ static model make_model(gm_objective objective) {
     bool penalised = objective == GM_OBJECTIVE_WGAN_GP;
     const gm_layer_config *critic = penalised ? PENALISED : NORMALISED;
     int count = penalised ? COUNT(PENALISED) : COUNT(NORMALISED);
-    succeed(gm_network_create(GENERATOR, COUNT(GENERATOR), &z, 5, 0, &m.network[0], &error), &error);
-    succeed(gm_network_create(critic, count, &seen, 5, 1, &m.network[1], &error), &error);
-    succeed(gm_network_create(GENERATOR, COUNT(GENERATOR), &z, 5, 0, &m.network[2], &error), &error);
+    check_succeed(gm_network_create(GENERATOR, COUNT(GENERATOR), &z, 5, 0, &m.network[0], &error), &error);
+    check_succeed(gm_network_create(critic, count, &seen, 5, 1, &m.network[1], &error), &error);
+    check_succeed(gm_network_create(GENERATOR, COUNT(GENERATOR), &z, 5, 0, &m.network[2], &error), &error);
     gm_gan_config config = config_of(objective);
-    succeed(gm_gan_create(&config, m.network[0], m.network[1], m.network[2], &m.gan, &error), &error);
+    check_succeed(gm_gan_create(&config, m.network[0], m.network[1], m.network[2], &m.gan, &error), &error);
     return m;
 }
 
@@ -131,7 +129,7 @@ static float *train(gm_objective objective, int threads, gm_gan_losses *losses) 
     model m = make_model(objective);
     gm_error error = {0};
     for (int i = 0; i < STEPS; i++)
-        succeed(step(&m, i % 2 ? BATCH - 3 : BATCH, i % 3 ? PARTS : 1, losses, &error), &error);
+        check_succeed(step(&m, i % 2 ? BATCH - 3 : BATCH, i % 3 ? PARTS : 1, losses, &error), &error);
     float *weights = copy_weights(&m);
     free_model(&m);
     return weights;
@@ -191,16 +189,16 @@ TEST(inference_in_pieces) {
     inputs in = make_inputs(SEEN);
     const gm_images images = {.N = SEEN, .floats = in.pixels.values};
     check_buffer out = check_floats(SEEN), z = check_floats(SEEN * LATENT), drawn = check_floats(SEEN * SIDE * SIDE);
-    succeed(step(&m, BATCH, 1, &losses, &error), &error);
-    succeed(gm_gan_evaluate(m.gan, &images, labels_in(&in), 3, &losses, &error), &error);
-    succeed(gm_gan_evaluate(m.gan, &images, labels_in(&in), 3, &again, &error), &error);
+    check_succeed(step(&m, BATCH, 1, &losses, &error), &error);
+    check_succeed(gm_gan_evaluate(m.gan, &images, labels_in(&in), 3, &losses, &error), &error);
+    check_succeed(gm_gan_evaluate(m.gan, &images, labels_in(&in), 3, &again, &error), &error);
     CHECK(memcmp(&losses, &again, sizeof losses) == 0, "the second time the losses are others");
-    succeed(gm_gan_discriminate(m.gan, &images, labels_in(&in), out.values, &error), &error);
+    check_succeed(gm_gan_discriminate(m.gan, &images, labels_in(&in), out.values, &error), &error);
     double mean = 0;
     for (int i = 0; i < SEEN; i++) mean += (double)out.values[i] / SEEN;
     CHECK(isfinite(mean), "an output is %g", mean);
     gm_gan_prior(m.gan, SEEN, &(uint64_t){9}, z.values);
-    succeed(gm_gan_generate(m.gan, SEEN, z.values, labels_in(&in), drawn.values, &error), &error);
+    check_succeed(gm_gan_generate(m.gan, SEEN, z.values, labels_in(&in), drawn.values, &error), &error);
     for (int64_t i = 0; i < drawn.count; i++)
         CHECK(drawn.values[i] >= 0 && drawn.values[i] <= 1, "pixel %d is %g", (int)i, (double)drawn.values[i]);
     check_free(&out), check_free(&z), check_free(&drawn), free_inputs(&in);

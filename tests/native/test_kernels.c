@@ -136,26 +136,12 @@ static void try_sizes(const char *name, void (*run)(const gm_kernels *, argument
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-static double act(gm_activation a, double x) {
-    return a.kind == GM_LEAKY_RELU ? (x < 0 ? (double)a.slope * x : x)
-           : a.kind == GM_TANH     ? tanh(x)
-           : a.kind == GM_SIGMOID  ? sigmoid(x)
-                                   : x;
-}
-
-static double act_slope(gm_activation a, double y) {
-    return a.kind == GM_LEAKY_RELU ? (y > 0 ? 1 : (double)a.slope)
-           : a.kind == GM_TANH     ? 1 - y * y
-           : a.kind == GM_SIGMOID  ? y * (1 - y)
-                                   : 1;
-}
-
 /* Into another array and, the second time, in place. */
 TRY_ACTIVATIONS(activate, (k->activate(a->act, n, x0, x1), k->activate(a->act, n, x2, x2)),
-                (x1[i] = (float)act(a->act, (double)x0[i]), x2[i] = (float)act(a->act, (double)x2[i])))
+                (x1[i] = (float)check_act(a->act, (double)x0[i]), x2[i] = (float)check_act(a->act, (double)x2[i])))
 TRY_ACTIVATIONS(activate_backward,
                 (k->activate_backward(a->act, n, x2, x0, x1), k->activate_backward(a->act, n, x2, x0, x0)),
-                (x1[i] = x0[i] = (float)((double)x0[i] * act_slope(a->act, (double)x2[i]))))
+                (x1[i] = x0[i] = (float)((double)x0[i] * check_act_slope(a->act, (double)x2[i]))))
 
 /* Not fmax: gcc 12 for ARM stops with an internal error at a loop that gathers its largest. */
 static double larger(double a, double b) { return b > a ? b : a; }

@@ -1,5 +1,9 @@
 /* Shapes, sizes, errors and the arena. */
+#define _GNU_SOURCE /* mincore */
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/shape.h"
@@ -97,6 +101,33 @@ TEST(arena_places_what_it_measured) {
     gm_arena_free(&arena);
 }
 
+enum { PART = 64 << 20 };
+
+/* Of PART bytes, about, those in memory. */
+static int64_t resident_bytes(unsigned char *part) {
+    int64_t page = sysconf(_SC_PAGESIZE), pages = PART / page - 1, resident = 0;
+    unsigned char *in_memory = malloc((size_t)pages), *first = part + (page - (intptr_t)part % page) % page;
+    CHECK(mincore(first, (size_t)(pages * page), (void *)in_memory) == 0, "no figures of these pages");
+    for (int64_t i = 0; i < pages; i++) resident += (in_memory[i] & 1) * page;
+    free(in_memory);
+    return resident;
+}
+
+/* Gradients that are never written cost nothing. */
+TEST(arena_takes_memory_where_it_is_written) {
+    enum { HUGE_PAGE = 2 << 20 };
+    gm_error error;
+    gm_arena measured = gm_arena_measuring(), arena;
+    for (int i = 0; i < 2; i++) (void)gm_arena_bytes(&measured, PART);
+    CHECK(gm_arena_create(&measured, &arena, "test", &error) == GM_OK, "%s", error.message);
+    unsigned char *part[] = {gm_arena_bytes(&arena, PART), gm_arena_bytes(&arena, PART)};
+    memset(part[0], 1, PART);
+    int64_t written = resident_bytes(part[0]), other = resident_bytes(part[1]);
+    CHECK(written > PART - HUGE_PAGE, "%lld of %d bytes written", (long long)written, PART);
+    CHECK(other <= HUGE_PAGE, "%lld bytes that nobody wrote", (long long)other);
+    gm_arena_free(&arena);
+}
+
 TEST(arena_refuses_the_impossible) {
     gm_error error = {0};
     gm_arena measured = gm_arena_measuring(), arena = gm_arena_measuring();
@@ -120,4 +151,5 @@ TEST(plans_beyond_the_limit_are_refused) {
 }
 
 MAIN(CASE(error_is_filled), CASE(long_error_is_cut), CASE(sizes_do_not_wrap), CASE(shapes), CASE(shape_text),
-     CASE(arena_places_what_it_measured), CASE(arena_refuses_the_impossible), CASE(plans_beyond_the_limit_are_refused))
+     CASE(arena_places_what_it_measured), CASE(arena_takes_memory_where_it_is_written),
+     CASE(arena_refuses_the_impossible), CASE(plans_beyond_the_limit_are_refused))

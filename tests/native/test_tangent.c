@@ -45,8 +45,6 @@ typedef struct model {
     float r[N]; /* what the outputs count */
 } model;
 
-static void succeed(gm_status status, const gm_error *error) { CHECK(status == GM_OK, "%s", error->message); }
-
 static const gm_parameter *parameter_of(const gm_network *network, int layer, const char *name) {
     const gm_layer *l = gm_network_layer(network, layer);
     for (int k = 0; k < l->parameter_count; k++)
@@ -75,9 +73,9 @@ static model make_model(const gm_layer_config *layers) {
     const gm_shape input = {3, {SIDE, SIDE, CHANNELS}};
     model m = {.x = check_normal(N * SIZE, &random), .t = check_normal(N * SIZE, &random), .dy = check_floats(N)};
     gm_random_normal(&random, N, m.r);
-    succeed(gm_network_create(layers, COUNT(PLAIN), &input, 3, 1, &m.network, &error), &error);
-    succeed(gm_network_keep_signals(m.network, "a test", &error), &error);
-    succeed(gm_network_reserve(m.network, N, &error), &error);
+    check_succeed(gm_network_create(layers, COUNT(PLAIN), &input, 3, 1, &m.network, &error), &error);
+    check_succeed(gm_network_keep_signals(m.network, "a test", &error), &error);
+    check_succeed(gm_network_reserve(m.network, N, &error), &error);
     set_biases(m.network);
     if (layers == NORMED) settle(&m);
     return m;
@@ -170,7 +168,7 @@ TEST(layers_without_a_tangent_are_named) {
     static const gm_layer_config layers[] = {DENSE(3, false), {.kind = "Tanh"}, DENSE(1, false)};
     gm_error error = {0};
     gm_network *network;
-    succeed(gm_network_create(layers, 3, &(gm_shape){1, {4}}, 1, 0, &network, &error), &error);
+    check_succeed(gm_network_create(layers, 3, &(gm_shape){1, {4}}, 1, 0, &network, &error), &error);
     CHECK(gm_network_keep_signals(network, "a test", &error) == GM_VALUE_ERROR, "Tanh was taken");
     CHECK(strstr(error.message, "layer 1 (Tanh): cannot be part of a test"), "%s", error.message);
     gm_network_free(network);

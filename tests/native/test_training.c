@@ -40,16 +40,14 @@ typedef struct model {
     gm_vae *vae;
 } model;
 
-static void succeed(gm_status status, const gm_error *error) { CHECK(status == GM_OK, "%s", error->message); }
-
 static model make_model(float learning_rate) {
     gm_error error = {0};
     model m;
     const gm_shape image = {3, {SIDE, SIDE, 1}}, seen = {3, {SIDE, SIDE, 1 + CLASSES}}, z = {1, {LATENT + CLASSES}};
-    succeed(gm_network_create(ENCODER, COUNT(ENCODER), &seen, 5, 0, &m.network[0], &error), &error);
+    check_succeed(gm_network_create(ENCODER, COUNT(ENCODER), &seen, 5, 0, &m.network[0], &error), &error);
     const gm_shape *features = gm_network_output_shape(m.network[0]);
-    succeed(gm_network_create(HEAD, COUNT(HEAD), features, 5, 1, &m.network[1], &error), &error);
-    succeed(gm_network_create(DECODER, COUNT(DECODER), &z, 5, 2, &m.network[2], &error), &error);
+    check_succeed(gm_network_create(HEAD, COUNT(HEAD), features, 5, 1, &m.network[1], &error), &error);
+    check_succeed(gm_network_create(DECODER, COUNT(DECODER), &z, 5, 2, &m.network[2], &error), &error);
     gm_vae_config config = {.image = image,
                             .latent_dim = LATENT,
                             .num_classes = CLASSES,
@@ -59,8 +57,8 @@ static model make_model(float learning_rate) {
                             .seed = 5};
     config.optimizer = (gm_optimizer_config){
         .kind = GM_ADAM, .learning_rate = learning_rate, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-7f};
-    succeed(gm_vae_create(&config, m.network[0], m.network[1], m.network[2], &m.vae, &error), &error);
-    succeed(gm_vae_reserve(m.vae, BATCH, &error), &error);
+    check_succeed(gm_vae_create(&config, m.network[0], m.network[1], m.network[2], &m.vae, &error), &error);
+    check_succeed(gm_vae_reserve(m.vae, BATCH, &error), &error);
     return m;
 }
 
@@ -105,7 +103,7 @@ static float *train(int threads, gm_vae_losses *losses) {
     model m = make_model(1e-2f);
     check_buffer pixels = make_pixels();
     gm_error error = {0};
-    for (int i = 0; i < STEPS; i++) succeed(step(&m, i % 2 ? BATCH - 3 : BATCH, &pixels, losses, &error), &error);
+    for (int i = 0; i < STEPS; i++) check_succeed(step(&m, i % 2 ? BATCH - 3 : BATCH, &pixels, losses, &error), &error);
     CHECK(fabs(losses->loss - losses->reconstruction - losses->kl) <= 1e-9 * losses->loss, "loss %g", losses->loss);
     float *weights = copy_weights(&m);
     check_free(&pixels);
@@ -137,7 +135,7 @@ TEST(divergence_changes_no_weight) {
     check_buffer pixels = make_pixels();
     gm_vae_losses losses;
     gm_error error = {0};
-    succeed(step(&m, BATCH, &pixels, &losses, &error), &error);
+    check_succeed(step(&m, BATCH, &pixels, &losses, &error), &error);
     size_t bytes = (size_t)weight_count(&m) * sizeof(float);
     gm_network_parameters(m.network[2])[1] = NAN;
     float *before = copy_weights(&m);

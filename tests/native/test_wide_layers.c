@@ -19,8 +19,6 @@ enum { IN = 260, WIDE = 4100, OUT = 3, N = 5, STEPS = 3 };
 static const gm_layer_config LAYERS[] = {
     DENSE(WIDE), {.kind = "LeakyReLU", .negative_slope = 0.2f}, DENSE(IN), {.kind = "Tanh"}, DENSE(OUT)};
 
-static void succeed(gm_status status, const gm_error *error) { CHECK(status == GM_OK, "%s", error->message); }
-
 static gm_network *make_network(gm_precision precision) {
     enum { COUNT = sizeof LAYERS / sizeof *LAYERS };
     gm_layer_config layers[COUNT];
@@ -29,8 +27,8 @@ static gm_network *make_network(gm_precision precision) {
     const gm_shape input = {1, {IN}};
     memcpy(layers, LAYERS, sizeof layers);
     for (int i = 0; i < COUNT; i++) layers[i].precision = precision;
-    succeed(gm_network_create(layers, COUNT, &input, 3, 0, &network, &error), &error);
-    succeed(gm_network_reserve(network, N, &error), &error);
+    check_succeed(gm_network_create(layers, COUNT, &input, 3, 0, &network, &error), &error);
+    check_succeed(gm_network_reserve(network, N, &error), &error);
     return network;
 }
 
@@ -38,7 +36,7 @@ static gm_optimizer *make_optimizer(gm_optimizer_kind kind, const gm_network *ne
     gm_error error = {0};
     gm_optimizer *optimizer;
     const gm_optimizer_config config = {kind, 1e-3f, 0.9f, 0.999f, 0.9f, 0.5f, 1e-7f};
-    succeed(gm_optimizer_create(&config, gm_network_trainable(network), &optimizer, &error), &error);
+    check_succeed(gm_optimizer_create(&config, gm_network_trainable(network), &optimizer, &error), &error);
     return optimizer;
 }
 
@@ -53,7 +51,7 @@ static void pass(gm_network *network, int64_t count, float size, unsigned wants)
     check_free(&dy);
 }
 
-static const unsigned update_next = GM_WANT_PARAMETERS | GM_UPDATE_NEXT;
+static const unsigned update_next = GM_WANT_INPUT | GM_WANT_PARAMETERS | GM_UPDATE_NEXT;
 
 static check_buffer copy_of(const float *values, int64_t count) {
     check_buffer copy = check_floats(count);
@@ -122,7 +120,7 @@ TEST(gradients_are_there_when_asked_for) {
     check_buffer x = check_floats(2 * N * IN);
     memset(x.values, 0, (size_t)x.count * sizeof(float));
     gm_network_forward(kept, N, x.values, 0);
-    succeed(gm_network_reserve(kept, 2 * N, &error), &error);
+    check_succeed(gm_network_reserve(kept, 2 * N, &error), &error);
     gm_network_forward(kept, 2 * N, x.values, 0);
     CHECK(same_bits(&once, gm_network_gradients(kept)), "a forward pass and a larger plan lose them");
     gm_network_free(kept);
@@ -163,7 +161,7 @@ TEST(inference_goes_in_pieces_by_the_weights) {
     const gm_shape input = {1, {IN}};
     gm_error error = {0};
     gm_network *wide = make_network(GM_FLOAT32), *other;
-    succeed(gm_network_create(narrow, 1, &input, 3, 0, &other, &error), &error);
+    check_succeed(gm_network_create(narrow, 1, &input, 3, 0, &other, &error), &error);
     int64_t outputs = WIDE + IN + OUT + 1;
     CHECK(gm_network_piece(wide, 1000) == gm_network_trainable(wide) / outputs, "%d",
           (int)gm_network_piece(wide, 1000));
