@@ -134,7 +134,7 @@ def gan_fashion(sizes: Sizes) -> Arguments:
     G: z 100, dense 7*7*128, convT 64 k5 s1, convT 32 k4 s2, each BN LeakyReLU 0.2, convT 1 k4 s2 Tanh. D: conv 32, 64
     k4 s2, each LeakyReLU 0.2 and dropout 0.5, dense 1. Fashion-MNIST, bce with real labels 0.9, Adam 1e-3, batch 245,
     50 epochs. At this rate a larger discriminator leaves its generator behind from the first epoch on; with beta1 0.5
-    instead of 0.9 both get on faster.
+    instead of 0.9 both get on faster, and with `num_classes=10` no kind of clothes is missing.
     """
     side, leaky = sizes.halved(2), L.LeakyReLU(0.2)
     return {
