@@ -60,6 +60,8 @@ RECOMMENDED = {
 KEPT = {"vae-z10": ("--checkpoint-every", "10", "--keep", "10"), "gan-5x5": ("--samples-every", "1")}
 # In bfloat16, the fastest, but for these.
 PRECISIONS = {"vae-keras": "float32"}
+# What a record keeps of what was asked for.
+ASKED = ("data", "seed", "precision", "conditional", "batch_size", "learning_rate", "beta1")
 SURE = 0.9
 
 
@@ -120,8 +122,7 @@ def record(name: str, folder: Path, command: str, options: argparse.Namespace) -
         "recommended": options.recommended,
         "command": command,
         "processor": f"{cpu['cpu']}, {cpu['isa']}, bf16: {cpu['bf16']}, {cpu['threads']} threads",
-        **{key: getattr(asked, key) for key in ("data", "seed", "precision", "conditional", "batch_size")},
-        **{key: getattr(asked, key) for key in ("learning_rate", "beta1")},
+        **{key: getattr(asked, key) for key in ASKED},
         "parameters": [network.parameter_count for network in model.networks.values()],
         "epochs": round(len(epochs) + begun(model), 2),
         "epochs_asked": asked.epochs,

@@ -129,8 +129,8 @@ static problem streamed(const problem *p, const float *out) {
     return other;
 }
 
-/* Runs the same product with one thread, and with three past the caches and over its gate: the same bits. Workspace of exactly the promised
- * size. */
+/* Runs the same product with one thread, and with three past the caches and over its gate: the same bits. Workspace of exactly
+ * the promised size. */
 typedef void (*product)(const problem *p, float *out, float *workspace);
 static check_buffer run(const problem *p, const char *name, int64_t count, product compute) {
     check_buffer first = {0}, workspace = check_floats(gm_conv_workspace(&p->g, p->N));

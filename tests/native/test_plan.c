@@ -50,6 +50,15 @@ static int random_layers(gm_random *random, gm_layer_config *layers) {
     return count;
 }
 
+static gm_network *make_network(const gm_layer_config *layers, int count, bool own_places) {
+    gm_error error = {0};
+    gm_network *network;
+    check_succeed(gm_network_create(layers, count, &INPUT, 5, 0, &network, &error), &error);
+    if (own_places) check_succeed(gm_network_keep_signals(network, "a test", &error), &error);
+    check_succeed(gm_network_reserve(network, N, &error), &error);
+    return network;
+}
+
 /* What a training step leaves. */
 typedef struct result {
     gm_network *network;
@@ -58,11 +67,7 @@ typedef struct result {
 } result;
 
 static result run(const gm_layer_config *layers, int count, bool own_places, const check_buffer *x, check_buffer *dy) {
-    gm_error error = {0};
-    result r;
-    check_succeed(gm_network_create(layers, count, &INPUT, 5, 0, &r.network, &error), &error);
-    if (own_places) check_succeed(gm_network_keep_signals(r.network, "a test", &error), &error);
-    check_succeed(gm_network_reserve(r.network, N, &error), &error);
+    result r = {.network = make_network(layers, count, own_places)};
     memcpy(r.out, gm_network_forward(r.network, N, x->values, GM_TRAINING), sizeof r.out);
     r.dx = gm_network_backward(r.network, N, dy->values, GM_WANT_INPUT | GM_WANT_PARAMETERS);
     return r;
@@ -103,10 +108,7 @@ TEST(gradients_lie_where_outputs_did) {
 /* The gradients by a signal that is the network's output, or elsewhere. */
 static check_buffer gradients(const gm_layer_config *layers, int count, const check_buffer *x, unsigned flags,
                               bool in_place) {
-    gm_error error = {0};
-    gm_network *network;
-    check_succeed(gm_network_create(layers, count, &INPUT, 5, 0, &network, &error), &error);
-    check_succeed(gm_network_reserve(network, N, &error), &error);
+    gm_network *network = make_network(layers, count, false);
     float *y = gm_network_forward(network, N, x->values, GM_TRAINING | flags), elsewhere[N * OUT];
     memcpy(elsewhere, y, sizeof elsewhere);
     gm_network_backward(network, N, in_place ? y : elsewhere, GM_WANT_PARAMETERS);
