@@ -34,11 +34,10 @@ enum {
  * being kept as their factors, cost nothing. */
 static unsigned char *allocate(int64_t bytes, void **block) {
     bool large = bytes >= 4 * HUGE_PAGE;
-    int64_t alignment = large ? HUGE_PAGE : ALIGNMENT;
-    *block = calloc(1, (size_t)(bytes + alignment));
+    uintptr_t alignment = large ? HUGE_PAGE : ALIGNMENT;
+    *block = calloc(1, (size_t)bytes + alignment);
     if (!*block) return NULL;
-    int64_t address = (intptr_t)*block;
-    unsigned char *memory = (unsigned char *)*block + (round_up(address, alignment) - address);
+    unsigned char *memory = (unsigned char *)*block + (alignment - (uintptr_t)*block % alignment) % alignment;
 #ifdef MADV_HUGEPAGE
     if (large) (void)madvise(memory, (size_t)bytes, MADV_HUGEPAGE); /* a wish: refusal is fine */
 #endif
