@@ -22,7 +22,8 @@ COMMON += ["-Wall", "-Wextra", "-Wconversion"]
 # Functions begin cache lines: where the register tiles' loops lay was chance, and could cost a third of their speed.
 RELEASE = ["-O3", "-g0", "-falign-functions=64"]
 STRIP = "-Wl,-x" if sys.platform == "darwin" else "-s"
-SANITIZE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"]
+# -fno-wrapv: Python's own flags may ask that signed overflow wraps, which would hide it.
+SANITIZE = ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-fno-wrapv"]
 ADDRESS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 # build -> (compiler flags, linker flags)
 BUILDS = {

@@ -292,7 +292,7 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
 }
 
 int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
-    depth = round_up(depth, GM_ASKED);
+    depth = round_up(min_of(depth, SHARED), GM_ASKED); /* no round is deeper */
     int64_t floats = min_of(DEPTH, depth), lanes = stretch_lanes(min_of(rows, columns));
     int64_t pairs = ceil_div(floats, 2 * MOST_UNIT) * MOST_UNIT;
     int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_PARTS * pairs), floats);

@@ -1,8 +1,9 @@
-/* A convolution's workspace for a batch holds any smaller one: of a plan for 64 images, the last batch of an epoch may use 41. */
+/* A workspace holds what smaller sizes need: of a plan for 64 images, the last batch of an epoch may use 41. */
 #include <stddef.h>
 
 #include "check.h"
 #include "kernels/conv.h"
+#include "kernels/matrix.h"
 #include "kernels/table.h"
 
 static void try_batches(const gm_conv *g) {
@@ -51,4 +52,20 @@ TEST(smaller_batches) {
     }
 }
 
-MAIN(CASE(smaller_batches))
+/* Sides without bound ask for what the largest products do, and these for no less than smaller ones. */
+TEST(sides_without_bound) {
+    static const int64_t others[] = {1, 36, 64, 300, 448, 1024, 5000};
+    enum { OTHERS = sizeof others / sizeof *others, LARGEST = 1 << 24 };
+    for (int i = 0; i < OTHERS * OTHERS; i++) {
+        int64_t a = others[i / OTHERS], b = others[i % OTHERS], rows = 0, depth = 0;
+        for (int64_t size = 1; size <= LARGEST; size += 1 + size / 3) {
+            int64_t as_rows = gm_matrix_workspace(size, a, b), as_depth = gm_matrix_workspace(a, b, size);
+            CHECK(as_rows >= rows && as_depth >= depth, "%d beside %d and %d", (int)size, (int)a, (int)b);
+            rows = as_rows, depth = as_depth;
+        }
+        CHECK(gm_matrix_workspace(INT64_MAX, a, b) == rows, "rows beside %d and %d", (int)a, (int)b);
+        CHECK(gm_matrix_workspace(a, b, INT64_MAX) == depth, "depth of %d by %d", (int)a, (int)b);
+    }
+}
+
+MAIN(CASE(smaller_batches), CASE(sides_without_bound))
