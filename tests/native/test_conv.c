@@ -129,12 +129,12 @@ static problem streamed(const problem *p, const float *out) {
     return other;
 }
 
-/* Runs the same product with one thread, and with three past the caches and over its gate: the same bits. Workspace of exactly
- * the promised size. */
+/* Runs the same product with one thread, and with more than there are slots past the caches and over its gate: the same bits.
+ * Workspace of exactly the promised size. */
 typedef void (*product)(const problem *p, float *out, float *workspace);
 static check_buffer run(const problem *p, const char *name, int64_t count, product compute) {
     check_buffer first = {0}, workspace = check_floats(gm_conv_workspace(&p->g, p->N));
-    for (int threads = 1; threads <= 3; threads += 2) {
+    for (int threads = 1; threads <= GM_SLOTS + 1; threads += GM_SLOTS) {
         gm_set_num_threads(threads);
         check_buffer out = check_floats(count);
         problem as = threads == 1 ? *p : streamed(p, out.values);
@@ -471,8 +471,8 @@ TEST(twice_the_stride) {
 TEST(wide_products) {
     static const struct {
         int64_t side, C, K, N;
-    } layers[] = {{1, 700, 300, 40},  {1, 300, 700, 37}, {1, 9, 1100, 1050}, {1, 1100, 9, 1050},
-                  {1, 1030, 1040, 3}, {1, 520, 65, 12},  {12, 64, 64, 8},    {8, 48, 200, 9}};
+    } layers[] = {{1, 700, 300, 40}, {1, 300, 700, 37}, {1, 9, 1100, 1050}, {1, 1100, 9, 1050}, {1, 1030, 1040, 3},
+                  {1, 520, 65, 12},  {12, 64, 64, 8},   {8, 48, 200, 9},    {1, 260, 300, 1024}};
     gm_random random = {.seed = 8, .stream = 1};
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
         int64_t side = layers[i].side;
