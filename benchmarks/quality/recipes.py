@@ -67,20 +67,24 @@ SURE = 0.9
 
 def ours(name: str, options: argparse.Namespace) -> list[str]:
     """The command of our run, but for its folder."""
-    every = EVERY.get(name) or max(1, gm.zoo.recipe(name)["epochs"] // 10)
     budget = options.budget or ("1h" if name in HOUR else "10m")
     command = ["genmodels", "train", name, "--recipe", *changes(name, options), *same(name, options)]
-    return [*command, "--budget", budget, "--scores-every", str(every), *KEPT.get(name, ())]
+    return [*command, "--budget", budget, *scored(name), *KEPT.get(name, ())]
 
 
 def theirs(name: str, options: argparse.Namespace) -> list[str]:
     """That of PyTorch's."""
     epochs = () if options.epochs is None else ("--epochs", str(options.epochs))
-    return ["benchmarks/quality/pytorch.py", name, *changes(name, options), *same(name, options), *epochs]
+    command = ["benchmarks/quality/pytorch.py", name, *changes(name, options), *same(name, options)]
+    return [*command, *epochs, *scored(name)]
 
 
 def changes(name: str, options: argparse.Namespace) -> tuple[str, ...]:
     return RECOMMENDED[name] if options.recommended else CHANGES.get(name, ())
+
+
+def scored(name: str) -> tuple[str, str]:
+    return "--scores-every", str(EVERY.get(name) or max(1, gm.zoo.recipe(name)["epochs"] // 10))
 
 
 def same(name: str, options: argparse.Namespace) -> list[str]:
