@@ -47,7 +47,7 @@ typedef struct gm_pass {
     float *dy;      /* (N, out): backward only, may be overwritten */
     float *dx;      /* (N, in): backward only, NULL when nobody wants it; set, not added to; see in_place, dx_over_x */
     float *saved;   /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
-    float *workspace;  /* scratch within one call, shared by all layers */
+    float *workspace;  /* scratch within one call */
     gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
     const float *gate; /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
     gm_activation gate_act;

@@ -1,18 +1,6 @@
-/* The plan of a network.
+/* A network: its weights, its life, and its passes over the places that plan.c gives.
  *
- * Weights: one arena; trainable parameters first and without gaps, the others behind; gradients at the same offsets.
- *
- * Activations: for the largest batch, each layer has an output and what it saves for backward; all share one workspace. Two
- * kinds of layers have no output of their own: views (Flatten, Reshape), and an activation that the product before it,
- * perhaps through views, applies in its epilogue. Backward, the activation's derivative is applied by the layer after it
- * while it stores its input gradient (a gate), or else in place. A layer's input gradient lies where outputs do that its
- * backward pass and those still to come do not read (place_arrays): on its own input's place where it can, on those behind
- * it, or on its output's gradient, so that a step needs little more memory than its outputs. (In place of two buffers of the
- * widest layer's: a third less of `vae-32` and `cgan-keras`.) A network that keeps its backward signals, for a tangent pass,
- * gives each a place of its own.
- *
- * In bf16 what one convolution or batch normalisation hands to the next, and the gradient it gets back, is stored in pairs
- * (kernels/bfloat.h): half the memory to move, and for most products no rounding that they would not do themselves. */
+ * Weights: one arena; trainable parameters first and without gaps, the others behind; gradients at the same offsets. */
 #include "network/state.h"
 
 #include <inttypes.h>
@@ -22,7 +10,6 @@
 #include "base/clock.h"
 #include "base/sizes.h"
 #include "kernels/arrays.h"
-#include "kernels/bfloat.h"
 #include "network/initialize.h"
 
 enum { LEAST_PIECE = 128, MOST_PIECE = 512 };
@@ -84,137 +71,6 @@ static gm_status create_weights(gm_network *network, gm_error *error) {
     return GM_OK;
 }
 
-/* ---- The plan ---- */
-
-static bool owns_output(const gm_node *n) { return !n->layer.ops->is_view && n->applied_by == GM_NONE; }
-
-/* Floats of an array of N samples, and a line between it and the next: arrays a power of two apart would share sets of the
- * caches. */
-static int64_t array_floats(int64_t N, int64_t size, bool pairs) {
-    return round_up(N * gm_words(size, pairs), GM_LINE_FLOATS) + GM_LINE_FLOATS;
-}
-static int64_t x_floats(const gm_node *n, int64_t N) { return array_floats(N, n->layer.in_size, n->layer.x_pairs); }
-static int64_t y_floats(const gm_node *n, int64_t N) { return array_floats(N, n->layer.out_size, n->layer.y_pairs); }
-
-/* The first of the layers that may be the one whose output is the network's: the last that has an output of its own and is no
- * activation, which a forward may leave out. */
-static int first_of_last(const gm_network *network) {
-    int i = network->count - 1;
-    while (i > 0 && (!owns_output(&network->nodes[i]) || gm_node_is_activation(&network->nodes[i]))) i--;
-    return i;
-}
-
-/* Whether layer i's output stays as it is in a backward pass: it is the network's, in which its losses may be made, or of
- * those that a wide layer keeps. */
-static bool stays(const gm_network *network, int i) {
-    int reader = gm_network_reader(network, i);
-    return i >= first_of_last(network) || (reader < network->count && gm_factors_may_be(&network->nodes[reader].layer));
-}
-
-/* Whether layer i's input gradient may lie where its input does: an output of this network that does not stay, and whose
- * derivative, if it is an activation's, the layer applies itself. */
-static bool may_lie_over_x(const gm_network *network, int i) {
-    const gm_node *n = &network->nodes[i];
-    int before = gm_network_before_views(network, i);
-    if (before == GM_NONE || !n->layer.ops->dx_over_x || gm_factors_may_be(&n->layer)) return false;
-    if (gm_node_is_activation(&network->nodes[before]) && n->gate == GM_NONE) return false;
-    gm_activation gate = {GM_LINEAR, 0};
-    if (n->gate != GM_NONE) gate = gm_node_activation(&network->nodes[n->gate]);
-    return n->layer.ops->dx_over_x(&n->layer, gate);
-}
-
-/* Whether layer i's input gradient takes the place of its output's. */
-static bool works_in_place(const gm_network *network, int i) {
-    const gm_layer *layer = &network->nodes[i].layer;
-    return layer->ops->in_place && layer->x_pairs == layer->y_pairs && !network->keeps_signals;
-}
-
-/* Places the outputs that stay, or the others, one behind the other in layer order, from float `at` on; where they end. */
-static int64_t place_outputs(const gm_network *network, int64_t N, bool staying, int64_t at, float *memory,
-                             gm_place *places) {
-    for (int i = 0; i < network->count; i++) {
-        if (!owns_output(&network->nodes[i]) || stays(network, i) != staying) continue;
-        if (memory) places[i].y = memory + at;
-        at += y_floats(&network->nodes[i], N);
-    }
-    return at;
-}
-
-/* Places the outputs and the input gradients in `memory`, unless that is NULL; the floats they take together. Outputs that
- * stay lie first. When layer i's backward pass has come, those of the layers below it are still to be read, and so is its
- * output's gradient: if it is the caller's, elsewhere or in an output that stays. */
-static int64_t place_arrays(const gm_network *network, int64_t N, float *memory, gm_place *places) {
-    int64_t live = place_outputs(network, N, true, 0, memory, places);
-    live = place_outputs(network, N, false, live, memory, places);
-    int64_t end = live, dy_begin = 0, dy_end = 0;
-    for (int i = network->count - 1; i >= 0; i--) {
-        const gm_node *n = &network->nodes[i];
-        if (owns_output(n) && !stays(network, i)) live -= y_floats(n, N);
-        if (n->layer.ops->is_view || gm_node_is_activation(n) || works_in_place(network, i)) continue;
-        int64_t floats = x_floats(n, N), begin = live;
-        if (network->keeps_signals)
-            begin = end;
-        else if (may_lie_over_x(network, i))
-            begin = live - floats;
-        else if (begin < dy_end && begin + floats > dy_begin)
-            begin = dy_end;
-        if (memory) places[i].dx = memory + begin;
-        dy_begin = begin, dy_end = begin + floats;
-        end = max_of(end, dy_end);
-    }
-    return end;
-}
-
-/* Run on a measuring arena, then on a placed one: the sizes are checked the first time. */
-static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, gm_plan *p, gm_error *error) {
-    int64_t floats, widest = 0, workspace = 0;
-    p->capacity = N;
-    p->places = (gm_place *)(void *)gm_arena_bytes(arena, network->count * (int64_t)sizeof(gm_place));
-    GM_TRY(gm_size_multiply(N, network->input_size, &floats, "batch of inputs", error));
-    p->input = gm_arena_floats(arena, floats);
-    for (int i = 0; i < network->count; i++) {
-        const gm_node *n = &network->nodes[i];
-        const gm_layer_ops *ops = n->layer.ops;
-        gm_place at = {.y = NULL};
-        GM_TRY(gm_size_multiply(N, gm_words(n->layer.in_size, n->layer.x_pairs), &floats, ops->name, error));
-        widest = max_of(widest, floats);
-        GM_TRY(gm_size_multiply(N, gm_words(n->layer.out_size, n->layer.y_pairs), &floats, ops->name, error));
-        widest = max_of(widest, floats);
-        at.factors = gm_factors_lay_out(&n->layer, N, arena);
-        if (ops->saved) {
-            GM_TRY(gm_size_multiply(ops->saved(&n->layer, N), 1, &floats, ops->name, error));
-            at.saved = gm_arena_floats(arena, floats);
-        }
-        if (ops->workspace) workspace = max_of(workspace, ops->workspace(&n->layer, N));
-        if (p->places) p->places[i] = at;
-    }
-    GM_TRY(gm_size_multiply(workspace, 1, &workspace, "workspace of a network", error));
-    p->workspace = gm_arena_floats(arena, workspace);
-    float *arrays = gm_arena_floats(arena, place_arrays(network, N, NULL, NULL));
-    if (p->places) place_arrays(network, N, arrays, p->places);
-    for (int i = 0; i < 2; i++) p->tangent[i] = network->keeps_signals ? gm_arena_floats(arena, widest) : NULL;
-    return GM_OK;
-}
-
-gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
-    if (N <= network->plan.capacity) return GM_OK;
-    gm_arena measured = gm_arena_measuring();
-    gm_plan p;
-    GM_TRY(lay_out(network, N, &measured, &p, error));
-    gm_arena arena;
-    GM_TRY(gm_arena_create(&measured, &arena, "activations of a network", error));
-    gm_status status = lay_out(network, N, &arena, &p, error);
-    if (status != GM_OK) {
-        gm_arena_free(&arena);
-        return status;
-    }
-    p.arena = arena;
-    gm_network_write_gradients(network);
-    gm_arena_free(&network->plan.arena);
-    network->plan = p;
-    return GM_OK;
-}
-
 /* ---- Life ---- */
 
 gm_status gm_network_create(const gm_layer_config *configs, int count, const gm_shape *input, uint64_t seed,
@@ -262,14 +118,15 @@ static gm_random random_of(const gm_network *network, const gm_layer *layer) {
     return (gm_random){network->seed, stream, network->clock << 38};
 }
 
-static gm_pass pass_of(const gm_network *network, int i, int64_t N) {
+static gm_pass pass_of(const gm_network *network, int i, int64_t N, gm_pass_kind kind) {
     const gm_node *n = &network->nodes[i];
+    const gm_place *place = &network->plan.places[i];
     return (gm_pass){.N = N,
                      .training = (network->flags & GM_TRAINING) != 0,
                      .x = n->x,
                      .y = n->y,
-                     .saved = network->plan.places[i].saved,
-                     .workspace = network->plan.workspace,
+                     .saved = place->saved,
+                     .workspace = place->workspace[kind],
                      .random = random_of(network, &n->layer)};
 }
 
@@ -286,12 +143,12 @@ static void note_pass(gm_network *network, int i, gm_pass_kind kind, int64_t N, 
 static void forward_layer(gm_network *network, int i, int64_t N, const float *x) {
     gm_node *n = &network->nodes[i];
     n->x = x;
-    if (!owns_output(n) || left_out(network, i)) {
+    if (!gm_node_owns_output(n) || left_out(network, i)) {
         n->y = (float *)(uintptr_t)x; /* the same memory; written by nobody but its owner */
         return;
     }
     n->y = network->plan.places[i].y;
-    gm_pass pass = pass_of(network, i, N);
+    gm_pass pass = pass_of(network, i, N, GM_FORWARD_PASS);
     if (n->applied != GM_NONE && !left_out(network, n->applied))
         pass.act = gm_node_activation(&network->nodes[n->applied]);
     double start = gm_clock_seconds();
@@ -336,7 +193,7 @@ static bool keeps_factors(gm_network *network, int i, int64_t N, const float *dy
 static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, unsigned wants) {
     gm_node *n = &network->nodes[i];
     bool frozen = !(wants & GM_WANT_PARAMETERS);
-    gm_pass pass = pass_of(network, i, N);
+    gm_pass pass = pass_of(network, i, N, GM_BACKWARD_PASS);
     pass.dy = n->dy = dy;
     pass.dx = dx;
     pass.frozen = frozen;
@@ -363,7 +220,7 @@ float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned w
             backward_activation(network, i, N, dy);
             continue;
         }
-        float *dx = works_in_place(network, i) ? dy : network->plan.places[i].dx;
+        float *dx = gm_network_works_in_place(network, i) ? dy : network->plan.places[i].dx;
         if (!want_input && i == lowest) dx = NULL;
         backward_layer(network, i, N, dy, dx, wants);
         dy = dx;
@@ -394,7 +251,7 @@ void gm_network_tangent(gm_network *network, int64_t N, const float *t) {
     for (int i = 0; i < network->count; i++) {
         gm_node *n = &network->nodes[i];
         if (n->layer.ops->is_view) continue;
-        gm_pass pass = pass_of(network, i, N);
+        gm_pass pass = pass_of(network, i, N, GM_TANGENT_PASS);
         pass.x = t;
         pass.gate = n->y;
         pass.y = network->plan.tangent[turn];
@@ -418,7 +275,7 @@ void gm_network_commit(gm_network *network) {
 int64_t gm_network_piece(const gm_network *network, int64_t N) {
     int64_t outputs = 1;
     for (int i = 0; i < network->count; i++)
-        if (owns_output(&network->nodes[i])) outputs += network->nodes[i].layer.out_size;
+        if (gm_node_owns_output(&network->nodes[i])) outputs += network->nodes[i].layer.out_size;
     int64_t piece = network->trainable / outputs;
     return min_of(N, min_of(MOST_PIECE, max_of(LEAST_PIECE, piece)));
 }

@@ -28,16 +28,17 @@ typedef struct gm_factors {
 } gm_factors;
 
 typedef struct gm_place {
-    float *y, *saved, *dx; /* NULL where the layer has none; dx may lie where outputs no longer needed do */
+    float *y, *saved, *dx;           /* NULL where the layer has none; dx may lie where outputs no longer needed do */
+    float *workspace[GM_PASS_KINDS]; /* where nothing lies that the pass needs, or one still to come */
     gm_factors factors;
 } gm_place;
 
 typedef struct gm_plan {
     gm_arena arena;
-    int64_t capacity; /* samples */
-    gm_place *places; /* (count) */
-    float *input;     /* (capacity, in) */
-    float *workspace;
+    int64_t capacity;  /* samples */
+    gm_place *places;  /* (count) */
+    float *input;      /* (capacity, in) */
+    float *workspace;  /* of what may come at any time: where nothing else lies */
     float *tangent[2]; /* (capacity, the largest input or output of a layer), where signals are kept */
 } gm_plan;
 
@@ -60,11 +61,17 @@ struct gm_network {
 static inline bool gm_node_is_activation(const gm_node *n) { return n->layer.ops->activation != NULL; }
 static inline gm_activation gm_node_activation(const gm_node *n) { return n->layer.ops->activation(&n->layer); }
 
+/* Whether it writes an output; else that is the memory of a layer before it. */
+static inline bool gm_node_owns_output(const gm_node *n) { return !n->layer.ops->is_view && n->applied_by == GM_NONE; }
+
 /* The last layer before `index` that is not a view, or GM_NONE. */
 int gm_network_before_views(const gm_network *network, int index);
 
 /* The layer that reads what layer `index` stores, as its x; the count of layers for none. */
 int gm_network_reader(const gm_network *network, int index);
+
+/* Whether layer `index`'s input gradient takes the place of its output's. */
+bool gm_network_works_in_place(const gm_network *network, int index);
 
 /* structure.c: which layer applies which activation; what is stored in pairs. */
 void gm_network_fuse(gm_network *network);

@@ -31,6 +31,11 @@ int gm_network_reader(const gm_network *network, int index) {
     return i;
 }
 
+bool gm_network_works_in_place(const gm_network *network, int index) {
+    const gm_layer *layer = &network->nodes[index].layer;
+    return layer->ops->in_place && layer->x_pairs == layer->y_pairs && !network->keeps_signals;
+}
+
 static bool takes_pairs(const gm_layer *layer) { return layer->ops->takes_pairs && layer->ops->takes_pairs(layer); }
 
 /* Whether layer `writer` stores its output in pairs for layer `reader`. */

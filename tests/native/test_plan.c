@@ -1,5 +1,5 @@
-/* The plan of a network: input gradients lie where outputs no longer needed do, and have the bits of those that have places
- * of their own. */
+/* The plan of a network: input gradients and workspaces lie where outputs do that are not needed then, and gradients have the
+ * bits of those of a network where all have places of their own. */
 #include <stdio.h>
 #include <string.h>
 
