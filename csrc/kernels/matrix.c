@@ -296,7 +296,7 @@ int64_t gm_matrix_workspace(int64_t rows, int64_t columns, int64_t depth) {
     int64_t floats = min_of(DEPTH, depth), lanes = stretch_lanes(min_of(rows, columns));
     int64_t pairs = ceil_div(floats, 2 * MOST_UNIT) * MOST_UNIT;
     int64_t packed = max_of(min_of(DEPTH, GM_BF16_MOST_PARTS * pairs), floats);
-    int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_PARTS * min_of(SHARED, depth) * lanes));
+    int64_t round = max_of(packed * lanes, min_of(SHARED, GM_BF16_MOST_PARTS * depth * lanes));
     int64_t small = 2 * OWN + packed * 2 * GM_WIDEST_PANEL; /* panels that are shared though they have more lanes */
     return 2 * max_of(round, small) + GM_SLOTS * slot_floats(packed);
 }

@@ -82,9 +82,10 @@ static int64_t place_outputs(layout *l, bool staying, int64_t at) {
     for (int i = 0; i < l->network->count; i++) {
         const gm_node *n = &l->network->nodes[i];
         if (gm_node_owns_output(n) && stays(l->network, i) == staying) {
-            float *y = take(l, at, y_floats(n, l->N));
+            int64_t floats = y_floats(n, l->N);
+            float *y = take(l, at, floats);
             if (l->plan) l->plan->places[i].y = y;
-            at += y_floats(n, l->N);
+            at += floats;
         }
         if (!staying) place_workspace(l, i, GM_FORWARD_PASS, at);
     }
@@ -128,7 +129,8 @@ static void place_shared(layout *l) {
     float *at = take(l, l->end, floats);
     if (!l->plan) return;
     l->plan->workspace = at;
-    for (int i = 0; keeps_signals && i < l->network->count; i++)
+    if (!keeps_signals) return;
+    for (int i = 0; i < l->network->count; i++)
         for (int kind = 0; kind < GM_PASS_KINDS; kind++) l->plan->places[i].workspace[kind] = at;
 }
 
