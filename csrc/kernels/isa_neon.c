@@ -15,6 +15,7 @@ enum {
 #include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/layernorm_body.h"
+#include "kernels/normalised_body.h"
 #include "kernels/pairs_body.h"
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"

@@ -10,6 +10,7 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2 }; /* 6 x 2 sums of the 16 registers that
 #include "kernels/bfloat_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/layernorm_body.h"
+#include "kernels/normalised_body.h"
 #include "kernels/pairs_body.h"
 #include "kernels/pool_body.h"
 #include "kernels/recurrent_body.h"

@@ -13,6 +13,7 @@
 #include "kernels/bfloat.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
+#include "kernels/normalised.h"
 #include "kernels/pairs.h"
 #include "kernels/pool.h"
 #include "kernels/precision.h"
@@ -27,6 +28,7 @@
     GM_BFLOAT_KERNELS(X)                                                                                               \
     GM_ELEMENTWISE_KERNELS(X)                                                                                          \
     GM_LAYERNORM_KERNELS(X)                                                                                            \
+    GM_NORMALISED_KERNELS(X)                                                                                           \
     GM_PAIR_KERNELS(X)                                                                                                 \
     GM_POOL_KERNELS(X)                                                                                                 \
     GM_RECURRENT_KERNELS(X)                                                                                            \

@@ -4,12 +4,14 @@
  * used in two parts: its nearest float, subtracted first, and the rest, which goes into the shift; so little is lost
  * where the mean is large beside the deviation. Backward, with d = dy * gamma / sqrt(var + epsilon):
  *     dx = d - mean(d) - x^ * mean(d * x^),   x^ = (x - mean) / sqrt(var + epsilon). */
+#include "layers/batchnorm.h"
+
 #include <math.h>
 
-#include "kernels/arrays.h"
 #include "layers/ops.h"
 
 enum { GAMMA, BETA, MOVING_MEAN, MOVING_VAR };
+enum { SUMS = 2, VECTORS = 6, FLOATS_A_DOUBLE = sizeof(double) / sizeof(float) };
 
 /* Of each channel, (C) each; in `saved` until the backward pass and the commit. */
 typedef struct statistics {
@@ -20,21 +22,6 @@ typedef struct statistics {
 static statistics statistics_in(float *memory, int64_t C) {
     double *at = (double *)(void *)memory;
     return (statistics){at, at + C, at + 2 * C};
-}
-
-/* The places of a call's scratch: sums (C) in double, channel vectors (width), and the rest for the sums' pieces. */
-typedef struct scratch {
-    double *first, *second;
-    float *center, *a, *b, *c;
-    float *rest;
-} scratch;
-
-static scratch scratch_in(float *memory, const gm_channels *channels) {
-    double *sums = (double *)(void *)memory;
-    float *vectors = memory + 4 * channels->C; /* two doubles a channel */
-    int64_t W = channels->width;
-    /* An even number of floats lies before the rest, so that it can hold doubles. */
-    return (scratch){sums, sums + channels->C, vectors, vectors + W, vectors + 2 * W, vectors + 3 * W, vectors + 4 * W};
 }
 
 static int64_t channel_count(const gm_layer *layer) { return gm_shape_channels(&layer->in); }
@@ -63,81 +50,109 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 
 static int64_t saved(const gm_layer *layer, int64_t N) {
     (void)N;
-    return (2 * channel_count(layer) + 1) * (int64_t)(sizeof(double) / sizeof(float));
+    return (2 * channel_count(layer) + 1) * FLOATS_A_DOUBLE;
 }
 
-static int64_t workspace(const gm_layer *layer, int64_t N) {
+int64_t gm_batch_norm_workspace(const gm_layer *layer, int64_t N) {
     gm_channels channels = channels_of(layer, N);
-    return 4 * channels.C + 4 * channels.width + gm_channels_workspace(channels.n / channels.C, channels.C);
+    int64_t sums = SUMS * FLOATS_A_DOUBLE * channels.C + VECTORS * channels.width;
+    return sums + gm_channels_workspace(channels.n / channels.C, channels.C);
 }
 
-static void measure(const gm_channels *channels, const float *x, const scratch *s, statistics *batch) {
+/* An even number of floats lies before the rest, so that it can hold doubles. */
+gm_batch_norm gm_batch_norm_begin(const gm_layer *layer, const gm_pass *pass) {
+    gm_channels channels = channels_of(layer, pass->N);
+    double *sums = (double *)(void *)pass->workspace;
+    float *vectors = pass->workspace + SUMS * FLOATS_A_DOUBLE * channels.C;
+    int64_t W = channels.width;
+    return (gm_batch_norm){.channels = channels,
+                           .first = sums,
+                           .second = sums + channels.C,
+                           .center = vectors,
+                           .scale = vectors + W,
+                           .shift = vectors + 2 * W,
+                           .a = vectors + 3 * W,
+                           .b = vectors + 4 * W,
+                           .c = vectors + 5 * W,
+                           .rest = vectors + VECTORS * W};
+}
+
+static void take_statistics(const gm_pass *pass, gm_batch_norm *norm) {
+    const gm_channels *channels = &norm->channels;
+    statistics batch = statistics_in(pass->saved, channels->C);
     double count = (double)(channels->n / channels->C);
-    gm_channel_moments(channels, x, s->first, s->second, s->rest);
+    gm_channel_moments(channels, pass->x, norm->first, norm->second, norm->rest);
     for (int64_t c = 0; c < channels->C; c++) {
-        double mean = s->first[c] / count, variance = s->second[c] / count - mean * mean;
-        batch->mean[c] = mean;
-        batch->variance[c] = variance < 0 ? 0 : variance; /* rounding; a NaN stays */
+        double mean = norm->first[c] / count, variance = norm->second[c] / count - mean * mean;
+        batch.mean[c] = mean;
+        batch.variance[c] = variance < 0 ? 0 : variance; /* rounding; a NaN stays */
     }
-    batch->correction[0] = count > 1 ? count / (count - 1) : 1;
+    batch.correction[0] = count > 1 ? count / (count - 1) : 1;
 }
 
-static void normalise(gm_layer *layer, const gm_channels *channels, const gm_pass *pass, const scratch *s) {
+void gm_batch_norm_recall(gm_layer *layer, const gm_pass *pass, gm_batch_norm *norm) {
+    const gm_channels *channels = &norm->channels;
     const gm_parameter *p = layer->parameter;
     statistics batch = statistics_in(pass->saved, channels->C);
     for (int64_t c = 0; c < channels->C; c++) {
         double mean = pass->training ? batch.mean[c] : (double)p[MOVING_MEAN].value[c];
         double variance = pass->training ? batch.variance[c] : (double)p[MOVING_VAR].value[c];
         double scale = (double)p[GAMMA].value[c] / sqrt(variance + (double)layer->config.epsilon);
-        s->center[c] = (float)mean;
-        s->a[c] = (float)scale;
-        s->b[c] = (float)((double)p[BETA].value[c] - (mean - (double)s->center[c]) * scale);
+        norm->center[c] = (float)mean;
+        norm->scale[c] = (float)scale;
+        norm->shift[c] = (float)((double)p[BETA].value[c] - (mean - (double)norm->center[c]) * scale);
     }
-    gm_channels_repeat(channels, s->center);
-    gm_channels_repeat(channels, s->a);
-    gm_channels_repeat(channels, s->b);
-    gm_channel_affine(channels, pass->x, s->center, s->a, s->b, pass->act, pass->y);
+    gm_channels_repeat(channels, norm->center);
+    gm_channels_repeat(channels, norm->scale);
+    gm_channels_repeat(channels, norm->shift);
+}
+
+void gm_batch_norm_measure(gm_layer *layer, const gm_pass *pass, gm_batch_norm *norm) {
+    if (pass->training) take_statistics(pass, norm);
+    gm_batch_norm_recall(layer, pass, norm);
 }
 
 static void forward(gm_layer *layer, const gm_pass *pass) {
-    gm_channels channels = channels_of(layer, pass->N);
-    scratch s = scratch_in(pass->workspace, &channels);
-    if (pass->training) {
-        statistics batch = statistics_in(pass->saved, channels.C);
-        measure(&channels, pass->x, &s, &batch);
+    gm_batch_norm norm = gm_batch_norm_begin(layer, pass);
+    gm_batch_norm_measure(layer, pass, &norm);
+    gm_channel_affine(&norm.channels, pass->x, norm.center, norm.scale, norm.shift, pass->act, pass->y);
+}
+
+void gm_batch_norm_derive(gm_layer *layer, const gm_pass *pass, gm_batch_norm *norm) {
+    const gm_channels *channels = &norm->channels;
+    statistics batch = statistics_in(pass->saved, channels->C);
+    const gm_parameter *gamma = &layer->parameter[GAMMA], *beta = &layer->parameter[BETA];
+    double count = (double)(channels->n / channels->C);
+    for (int64_t c = 0; c < channels->C; c++) {
+        double rest = batch.mean[c] - (double)norm->center[c];
+        double inverse = 1 / sqrt(batch.variance[c] + (double)layer->config.epsilon);
+        double product = (norm->second[c] - rest * norm->first[c]) * inverse; /* sum of dy * x^ */
+        double scale = (double)gamma->value[c] * inverse;
+        if (!pass->frozen) {
+            beta->gradient[c] += (float)norm->first[c];
+            gamma->gradient[c] += (float)product;
+        }
+        norm->a[c] = (float)scale;
+        norm->b[c] = (float)(-scale * inverse * product / count);
+        norm->c[c] = (float)(-scale * norm->first[c] / count - (double)norm->b[c] * rest);
     }
-    normalise(layer, &channels, pass, &s);
+    gm_channels_repeat(channels, norm->a);
+    gm_channels_repeat(channels, norm->b);
+    gm_channels_repeat(channels, norm->c);
+}
+
+gm_activation gm_batch_norm_gate(const gm_pass *pass) {
+    return pass->gate ? pass->gate_act : (gm_activation){GM_LINEAR, 0};
 }
 
 static void backward(gm_layer *layer, const gm_pass *pass) {
-    gm_channels channels = channels_of(layer, pass->N);
-    scratch s = scratch_in(pass->workspace, &channels);
-    statistics batch = statistics_in(pass->saved, channels.C);
-    const gm_parameter *gamma = &layer->parameter[GAMMA], *beta = &layer->parameter[BETA];
-    double count = (double)(channels.n / channels.C);
-    for (int64_t c = 0; c < channels.C; c++) s.center[c] = (float)batch.mean[c];
-    gm_channels_repeat(&channels, s.center);
-    gm_channel_products(&channels, pass->dy, pass->x, s.center, s.first, s.second, s.rest);
-    for (int64_t c = 0; c < channels.C; c++) {
-        double rest = batch.mean[c] - (double)s.center[c];
-        double inverse = 1 / sqrt(batch.variance[c] + (double)layer->config.epsilon);
-        double product = (s.second[c] - rest * s.first[c]) * inverse; /* sum of dy * x^ */
-        double scale = (double)gamma->value[c] * inverse;
-        if (!pass->frozen) {
-            beta->gradient[c] += (float)s.first[c];
-            gamma->gradient[c] += (float)product;
-        }
-        s.a[c] = (float)scale;
-        s.b[c] = (float)(-scale * inverse * product / count);
-        s.c[c] = (float)(-scale * s.first[c] / count - (double)s.b[c] * rest);
-    }
+    gm_batch_norm norm = gm_batch_norm_begin(layer, pass);
+    gm_batch_norm_recall(layer, pass, &norm);
+    gm_channel_products(&norm.channels, pass->dy, pass->x, norm.center, norm.first, norm.second, norm.rest);
+    gm_batch_norm_derive(layer, pass, &norm);
     if (!pass->dx) return;
-    gm_channels_repeat(&channels, s.a);
-    gm_channels_repeat(&channels, s.b);
-    gm_channels_repeat(&channels, s.c);
-    gm_channel_terms terms = {s.center, s.a, s.b, s.c};
-    gm_activation gate = pass->gate ? pass->gate_act : (gm_activation){GM_LINEAR, 0};
-    gm_channel_blend(&channels, pass->dy, pass->x, &terms, gate, pass->dx);
+    gm_channel_terms terms = {norm.center, norm.a, norm.b, norm.c};
+    gm_channel_blend(&norm.channels, pass->dy, pass->x, &terms, gm_batch_norm_gate(pass), pass->dx);
 }
 
 /* A value that no float holds (a variance above 1e38 of a batch that was still finite) is not taken over. */
@@ -161,7 +176,7 @@ const gm_layer_ops gm_batch_norm_ops = {
     .name = "BatchNorm",
     .resolve = resolve,
     .saved = saved,
-    .workspace = workspace,
+    .workspace = gm_batch_norm_workspace,
     .takes_pairs = takes_pairs,
     .forward = forward,
     .backward = backward,

@@ -33,8 +33,7 @@ static int64_t output_rows(const gm_layer *layer, int64_t N) { return N * (layer
 /* With the input on the map's side. */
 static bool is_transposed(const gm_layer *layer) { return layer->ops == &gm_conv2d_transpose_ops; }
 
-/* Its convolution, with the arrays as the network stores them. */
-static gm_conv geometry_of(const gm_layer *layer) {
+gm_conv gm_product_geometry(const gm_layer *layer) {
     gm_conv g = layer->conv;
     g.image_pairs = is_transposed(layer) ? layer->y_pairs : layer->x_pairs;
     g.map_pairs = is_transposed(layer) ? layer->x_pairs : layer->y_pairs;
@@ -46,7 +45,7 @@ bool gm_product_takes_pairs(const gm_layer *layer) { return gm_conv_takes_pairs(
 int64_t gm_product_products(const gm_layer *layer) { return gm_conv_products(&layer->conv); }
 
 int64_t gm_product_workspace(const gm_layer *layer, int64_t N) {
-    gm_conv g = geometry_of(layer);
+    gm_conv g = gm_product_geometry(layer);
     int64_t product = gm_conv_workspace(&g, N);
     int64_t sums = gm_channels_workspace(output_rows(layer, N), output_channels(layer));
     return max_of(product, sums);
@@ -86,8 +85,7 @@ void gm_product_commit(gm_layer *layer, const gm_pass *pass) {
     gm_spectral_commit(&n.norm, singular_vector(layer)->value);
 }
 
-/* That of a forward pass: the parameter, or its normalised form. */
-static const float *new_kernel(gm_layer *layer, const gm_pass *pass) {
+const float *gm_product_new_kernel(gm_layer *layer, const gm_pass *pass) {
     const float *kernel = layer->parameter[KERNEL].value;
     if (!layer->config.spectral_norm) return kernel;
     normalised n = normalised_in(layer, pass->saved);
@@ -95,27 +93,20 @@ static const float *new_kernel(gm_layer *layer, const gm_pass *pass) {
     return n.kernel;
 }
 
-/* The same afterwards. */
-static const float *kernel_in_use(const gm_layer *layer, const gm_pass *pass) {
+const float *gm_product_kernel(const gm_layer *layer, const gm_pass *pass) {
     return layer->config.spectral_norm ? normalised_in(layer, pass->saved).kernel : layer->parameter[KERNEL].value;
 }
 
 static void clear(const gm_parameter *of) { memset(of->gradient, 0, (size_t)of->count * sizeof *of->gradient); }
 
-/* Where the gradient of the kernel in use goes, added or not; the end carries it on to the parameter's. */
-typedef struct kernel_gradient {
-    float *at; /* (kernel) */
-    bool add;
-} kernel_gradient;
-
-static kernel_gradient begin_gradient(gm_layer *layer, const gm_pass *pass) {
+gm_kernel_gradient gm_product_begin_gradient(gm_layer *layer, const gm_pass *pass) {
     const gm_parameter *kernel = &layer->parameter[KERNEL];
-    if (!layer->config.spectral_norm) return (kernel_gradient){kernel->gradient, !pass->sets_gradients};
+    if (!layer->config.spectral_norm) return (gm_kernel_gradient){kernel->gradient, !pass->sets_gradients};
     if (pass->sets_gradients) clear(kernel);
-    return (kernel_gradient){normalised_in(layer, pass->saved).gradient, false};
+    return (gm_kernel_gradient){normalised_in(layer, pass->saved).gradient, false};
 }
 
-static void end_gradient(gm_layer *layer, const gm_pass *pass) {
+void gm_product_end_gradient(gm_layer *layer, const gm_pass *pass) {
     if (!layer->config.spectral_norm) return;
     normalised n = normalised_in(layer, pass->saved);
     gm_spectral_backward(&n.norm, n.kernel, n.gradient, layer->parameter[KERNEL].gradient);
@@ -127,7 +118,7 @@ static void end_gradient(gm_layer *layer, const gm_pass *pass) {
  * its convolution. */
 static void multiply(const gm_layer *layer, const gm_pass *pass, bool back, const float *kernel, const float *from,
                      float *to, gm_epilogue epilogue) {
-    gm_conv g = geometry_of(layer);
+    gm_conv g = gm_product_geometry(layer);
     const gm_shape *shape = back ? &layer->in : &layer->out;
     bool adjoint = back != is_transposed(layer), pairs = back ? layer->x_pairs : layer->y_pairs;
     int64_t words = pass->N * gm_words(back ? layer->in_size : layer->out_size, pairs);
@@ -135,21 +126,24 @@ static void multiply(const gm_layer *layer, const gm_pass *pass, bool back, cons
     (adjoint ? gm_conv_backward_data : gm_conv_forward)(&g, pass->N, from, kernel, to, &epilogue, pass->workspace);
 }
 
+gm_epilogue gm_product_epilogue(const gm_layer *layer, const gm_pass *pass) {
+    return (gm_epilogue){.bias = layer->config.use_bias ? layer->parameter[BIAS].value : NULL, .act = pass->act};
+}
+
 void gm_product_forward(gm_layer *layer, const gm_pass *pass) {
-    const float *bias = layer->config.use_bias ? layer->parameter[BIAS].value : NULL;
-    gm_epilogue epilogue = {.bias = bias, .act = pass->act};
-    multiply(layer, pass, false, new_kernel(layer, pass), pass->x, pass->y, epilogue);
+    const float *kernel = gm_product_new_kernel(layer, pass);
+    multiply(layer, pass, false, kernel, pass->x, pass->y, gm_product_epilogue(layer, pass));
 }
 
 static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
-    kernel_gradient to = begin_gradient(layer, pass);
-    gm_conv g = geometry_of(layer);
+    gm_kernel_gradient to = gm_product_begin_gradient(layer, pass);
+    gm_conv g = gm_product_geometry(layer);
     const float *image = is_transposed(layer) ? pass->dy : pass->x, *map = is_transposed(layer) ? pass->x : pass->dy;
     gm_conv_backward_weights(&g, pass->N, image, map, to.add, to.at, pass->workspace);
-    end_gradient(layer, pass);
+    gm_product_end_gradient(layer, pass);
 }
 
-static void backward_bias(gm_layer *layer, const gm_pass *pass) {
+void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass) {
     if (!layer->config.use_bias) return;
     if (pass->sets_gradients) clear(&layer->parameter[BIAS]);
     gm_channels channels = gm_channels_of(output_rows(layer, pass->N), output_channels(layer));
@@ -159,20 +153,20 @@ static void backward_bias(gm_layer *layer, const gm_pass *pass) {
 
 void gm_product_backward(gm_layer *layer, const gm_pass *pass) {
     if (!pass->frozen) {
-        backward_bias(layer, pass);
+        gm_product_backward_bias(layer, pass);
         if (!pass->leaves_kernel) backward_kernel(layer, pass);
     }
     if (!pass->dx) return;
     gm_epilogue epilogue = {.gate = pass->gate, .gate_act = pass->gate_act};
-    multiply(layer, pass, true, kernel_in_use(layer, pass), pass->dy, pass->dx, epilogue);
+    multiply(layer, pass, true, gm_product_kernel(layer, pass), pass->dy, pass->dx, epilogue);
 }
 
 bool gm_product_dx_over_x(const gm_layer *layer, gm_activation gate) {
-    gm_conv g = geometry_of(layer);
+    gm_conv g = gm_product_geometry(layer);
     return gate.kind == GM_LINEAR || gm_conv_gates_in_place(&g, !is_transposed(layer), gate);
 }
 
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass) {
     backward_kernel(layer, pass);
-    multiply(layer, pass, false, kernel_in_use(layer, pass), pass->x, pass->y, (gm_epilogue){0});
+    multiply(layer, pass, false, gm_product_kernel(layer, pass), pass->x, pass->y, (gm_epilogue){0});
 }

@@ -29,4 +29,27 @@ void gm_product_backward(gm_layer *layer, const gm_pass *pass);
 void gm_product_tangent(gm_layer *layer, const gm_pass *pass);
 bool gm_product_dx_over_x(const gm_layer *layer, gm_activation gate);
 
+/* ---- Parts of them, for what multiplies in its own way (normalised_conv.h) ---- */
+
+/* Its convolution, with the arrays as the network stores them. */
+gm_conv gm_product_geometry(const gm_layer *layer);
+
+/* The kernel of a forward pass, the parameter or its normalised form; and the same afterwards. */
+const float *gm_product_new_kernel(gm_layer *layer, const gm_pass *pass);
+const float *gm_product_kernel(const gm_layer *layer, const gm_pass *pass);
+
+/* Bias and activation. */
+gm_epilogue gm_product_epilogue(const gm_layer *layer, const gm_pass *pass);
+
+/* Where the gradient of the kernel in use goes, added or not; the end carries it on to the parameter's. */
+typedef struct gm_kernel_gradient {
+    float *at; /* (kernel) */
+    bool add;
+} gm_kernel_gradient;
+
+gm_kernel_gradient gm_product_begin_gradient(gm_layer *layer, const gm_pass *pass);
+void gm_product_end_gradient(gm_layer *layer, const gm_pass *pass);
+
+void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass);
+
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/sizes.h"
 #include "kernels/arrays.h"
+#include "layers/normalised_conv.h"
 #include "network/initialize.h"
 
 enum { LEAST_PIECE = 128, MOST_PIECE = 512 };
@@ -140,6 +141,14 @@ static void note_pass(gm_network *network, int i, gm_pass_kind kind, int64_t N, 
     meter->seconds += gm_clock_seconds() - start;
 }
 
+static gm_pass forward_pass(const gm_network *network, int i, int64_t N) {
+    const gm_node *n = &network->nodes[i];
+    gm_pass pass = pass_of(network, i, N, GM_FORWARD_PASS);
+    if (n->applied != GM_NONE && !left_out(network, n->applied))
+        pass.act = gm_node_activation(&network->nodes[n->applied]);
+    return pass;
+}
+
 static void forward_layer(gm_network *network, int i, int64_t N, const float *x) {
     gm_node *n = &network->nodes[i];
     n->x = x;
@@ -148,11 +157,14 @@ static void forward_layer(gm_network *network, int i, int64_t N, const float *x)
         return;
     }
     n->y = network->plan.places[i].y;
-    gm_pass pass = pass_of(network, i, N, GM_FORWARD_PASS);
-    if (n->applied != GM_NONE && !left_out(network, n->applied))
-        pass.act = gm_node_activation(&network->nodes[n->applied]);
+    gm_pass pass = forward_pass(network, i, N);
     double start = gm_clock_seconds();
-    n->layer.ops->forward(&n->layer, &pass);
+    if (n->made == GM_NONE) {
+        n->layer.ops->forward(&n->layer, &pass);
+    } else {
+        gm_pass norm = forward_pass(network, n->made, N);
+        gm_normalised_conv_forward(&network->nodes[n->made].layer, &norm, &n->layer, &pass);
+    }
     note_pass(network, i, GM_FORWARD_PASS, N, 1, start);
 }
 
@@ -190,23 +202,33 @@ static bool keeps_factors(gm_network *network, int i, int64_t N, const float *dy
     return wanted && gm_factors_keep(network, i, N, network->nodes[i].x, dy);
 }
 
+/* Layer i's, whose parameters' gradients are zeros if it does not set them. */
+static gm_pass backward_pass(gm_network *network, int i, int64_t N, unsigned wants) {
+    const gm_node *n = &network->nodes[i];
+    gm_pass pass = pass_of(network, i, N, GM_BACKWARD_PASS);
+    pass.act = gm_network_activation(network, n->applied);
+    pass.frozen = !(wants & GM_WANT_PARAMETERS);
+    pass.sets_gradients = !(wants & GM_ADD) && n->layer.ops->sets_gradients;
+    if (n->gate != GM_NONE) pass.gate = n->x;
+    pass.gate_act = gm_network_activation(network, n->gate);
+    if (!pass.frozen && !(wants & GM_ADD) && !pass.sets_gradients) clear_gradients(&n->layer);
+    return pass;
+}
+
 static void backward_layer(gm_network *network, int i, int64_t N, float *dy, float *dx, unsigned wants) {
     gm_node *n = &network->nodes[i];
-    bool frozen = !(wants & GM_WANT_PARAMETERS);
-    gm_pass pass = pass_of(network, i, N, GM_BACKWARD_PASS);
+    double start = gm_clock_seconds();
+    gm_pass pass = backward_pass(network, i, N, wants);
     pass.dy = n->dy = dy;
     pass.dx = dx;
-    pass.frozen = frozen;
-    pass.sets_gradients = !(wants & GM_ADD) && n->layer.ops->sets_gradients;
-    if (n->gate != GM_NONE) {
-        pass.gate = n->x;
-        pass.gate_act = gm_node_activation(&network->nodes[n->gate]);
+    if (!pass.frozen) pass.leaves_kernel = keeps_factors(network, i, N, dy, wants);
+    if (n->made == GM_NONE) {
+        n->layer.ops->backward(&n->layer, &pass);
+    } else {
+        gm_pass norm = backward_pass(network, n->made, N, wants);
+        gm_normalised_conv_backward(&network->nodes[n->made].layer, &norm, &n->layer, &pass);
     }
-    double start = gm_clock_seconds();
-    if (!frozen) pass.leaves_kernel = keeps_factors(network, i, N, dy, wants);
-    if (!frozen && !(wants & GM_ADD) && !pass.sets_gradients) clear_gradients(&n->layer);
-    n->layer.ops->backward(&n->layer, &pass);
-    note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + (!frozen && !pass.leaves_kernel), start);
+    note_pass(network, i, GM_BACKWARD_PASS, N, (dx != NULL) + (!pass.frozen && !pass.leaves_kernel), start);
 }
 
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
@@ -215,13 +237,13 @@ float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned w
     if (wants & GM_ADD) gm_network_write_gradients(network);
     for (int i = network->count - 1; i >= lowest; i--) {
         const gm_node *n = &network->nodes[i];
-        if (n->layer.ops->is_view) continue;
+        if (n->layer.ops->is_view || n->made_by != GM_NONE) continue;
         if (gm_node_is_activation(n)) {
             backward_activation(network, i, N, dy);
             continue;
         }
         float *dx = gm_network_works_in_place(network, i) ? dy : network->plan.places[i].dx;
-        if (!want_input && i == lowest) dx = NULL;
+        if (!want_input && gm_network_first_of(network, i) == lowest) dx = NULL;
         backward_layer(network, i, N, dy, dx, wants);
         dy = dx;
     }
@@ -302,8 +324,8 @@ const gm_shape *gm_network_output_shape(const gm_network *network) { return &net
 
 gm_activation gm_network_last_activation(const gm_network *network) {
     int last = gm_network_before_views(network, network->count);
-    if (last == GM_NONE || !gm_node_is_activation(&network->nodes[last])) return (gm_activation){GM_LINEAR, 0};
-    return gm_node_activation(&network->nodes[last]);
+    bool is_activation = last != GM_NONE && gm_node_is_activation(&network->nodes[last]);
+    return gm_network_activation(network, is_activation ? last : GM_NONE);
 }
 
 int64_t gm_network_trainable(const gm_network *network) { return network->trainable; }

@@ -15,6 +15,7 @@
  * (kernels/bfloat.h): half the memory to move, and for most products no rounding that they would not do themselves. */
 #include "base/sizes.h"
 #include "kernels/bfloat.h"
+#include "layers/normalised_conv.h"
 #include "network/state.h"
 
 /* Floats of an array of N samples, and a line between it and the next: arrays a power of two apart would share sets of the
@@ -43,17 +44,20 @@ static bool stays(const gm_network *network, int i) {
 /* Whether layer i's input gradient may lie where its input does: an output of this network that does not stay, and whose
  * derivative, if it is an activation's, the layer applies itself. */
 static bool may_lie_over_x(const gm_network *network, int i) {
-    const gm_node *n = &network->nodes[i];
-    int before = gm_network_before_views(network, i);
-    if (before == GM_NONE || !n->layer.ops->dx_over_x || gm_factors_may_be(&n->layer)) return false;
+    const gm_node *n = &network->nodes[gm_network_first_of(network, i)];
+    int before = gm_network_before_views(network, gm_network_first_of(network, i));
+    if (before == GM_NONE || gm_factors_may_be(&n->layer)) return false;
     if (gm_node_is_activation(&network->nodes[before]) && n->gate == GM_NONE) return false;
-    gm_activation gate = {GM_LINEAR, 0};
-    if (n->gate != GM_NONE) gate = gm_node_activation(&network->nodes[n->gate]);
-    return n->layer.ops->dx_over_x(&n->layer, gate);
+    if (n->made_by != GM_NONE) return true;
+    if (!n->layer.ops->dx_over_x) return false;
+    return n->layer.ops->dx_over_x(&n->layer, gm_network_activation(network, n->gate));
 }
 
-static int64_t workspace_floats(const gm_node *n, int64_t N) {
-    return n->layer.ops->workspace ? n->layer.ops->workspace(&n->layer, N) : 0;
+static int64_t workspace_floats(const gm_network *network, int i, int64_t N) {
+    const gm_node *n = &network->nodes[i];
+    if (n->made_by != GM_NONE || !n->layer.ops->workspace) return 0;
+    if (n->made == GM_NONE) return n->layer.ops->workspace(&n->layer, N);
+    return gm_normalised_conv_workspace(&network->nodes[n->made].layer, &n->layer, N);
 }
 
 /* Where the arrays of N samples lie in one piece of memory, by their first floats. */
@@ -72,7 +76,7 @@ static float *take(layout *l, int64_t begin, int64_t floats) {
 
 static void place_workspace(layout *l, int i, gm_pass_kind kind, int64_t begin) {
     if (l->network->keeps_signals) return; /* in which all share one: place_shared */
-    float *at = take(l, begin, workspace_floats(&l->network->nodes[i], l->N));
+    float *at = take(l, begin, workspace_floats(l->network, i, l->N));
     if (l->plan) l->plan->places[i].workspace[kind] = at;
 }
 
@@ -100,8 +104,9 @@ static void place_gradients(layout *l, int64_t live) {
     for (int i = l->network->count - 1; i >= 0; i--) {
         const gm_node *n = &l->network->nodes[i];
         if (gm_node_owns_output(n) && !stays(l->network, i)) live -= y_floats(n, l->N);
-        if (n->layer.ops->is_view || gm_node_is_activation(n)) continue;
-        int64_t floats = x_floats(n, l->N), begin = live, behind = max_of(live, dy_end);
+        if (n->layer.ops->is_view || gm_node_is_activation(n) || n->made_by != GM_NONE) continue;
+        const gm_node *reads = &l->network->nodes[gm_network_first_of(l->network, i)];
+        int64_t floats = x_floats(reads, l->N), begin = live, behind = max_of(live, dy_end);
         if (!gm_network_works_in_place(l->network, i)) {
             if (l->network->keeps_signals)
                 begin = l->end;
@@ -124,7 +129,8 @@ static void place_shared(layout *l) {
     int64_t floats = 0;
     for (int i = 0; i < l->network->count; i++) {
         const gm_node *n = &l->network->nodes[i];
-        if (keeps_signals || gm_factors_may_be(&n->layer)) floats = max_of(floats, workspace_floats(n, l->N));
+        if (keeps_signals || gm_factors_may_be(&n->layer))
+            floats = max_of(floats, workspace_floats(l->network, i, l->N));
     }
     float *at = take(l, l->end, floats);
     if (!l->plan) return;
@@ -165,7 +171,7 @@ static gm_status lay_out(const gm_network *network, int64_t N, gm_arena *arena, 
             GM_TRY(gm_size_multiply(ops->saved(&n->layer, N), 1, &floats, ops->name, error));
             at.saved = gm_arena_floats(arena, floats);
         }
-        GM_TRY(gm_size_multiply(workspace_floats(n, N), 1, &floats, "workspace of a layer", error));
+        GM_TRY(gm_size_multiply(workspace_floats(network, i, N), 1, &floats, "workspace of a layer", error));
         if (p->places) p->places[i] = at;
     }
     float *arrays = gm_arena_floats(arena, place_arrays(network, N, NULL, NULL));

@@ -15,6 +15,8 @@ typedef struct gm_node {
     int applied_by; /* of an activation: index of the layer that applies it, or GM_NONE */
     int gate;       /* index of the activation whose derivative this layer applies to its dx, or GM_NONE */
     bool gated;     /* of an activation: some layer has it as its gate */
+    int made;       /* index of the batch normalisation that this layer computes with itself, or GM_NONE */
+    int made_by;    /* of a batch normalisation: index of the layer that computes it, or GM_NONE */
     const float *x; /* input and output of the last forward */
     float *y;
     float *dy; /* of a layer with a backward pass: its signal of the last one */
@@ -61,8 +63,20 @@ struct gm_network {
 static inline bool gm_node_is_activation(const gm_node *n) { return n->layer.ops->activation != NULL; }
 static inline gm_activation gm_node_activation(const gm_node *n) { return n->layer.ops->activation(&n->layer); }
 
+/* Activation `index`, GM_LINEAR for GM_NONE. */
+static inline gm_activation gm_network_activation(const gm_network *network, int index) {
+    return index == GM_NONE ? (gm_activation){GM_LINEAR, 0} : gm_node_activation(&network->nodes[index]);
+}
+
 /* Whether it writes an output; else that is the memory of a layer before it. */
-static inline bool gm_node_owns_output(const gm_node *n) { return !n->layer.ops->is_view && n->applied_by == GM_NONE; }
+static inline bool gm_node_owns_output(const gm_node *n) {
+    return !n->layer.ops->is_view && n->applied_by == GM_NONE && n->made_by == GM_NONE;
+}
+
+/* The first of the layers whose backward passes are that of layer `index`. */
+static inline int gm_network_first_of(const gm_network *network, int index) {
+    return network->nodes[index].made == GM_NONE ? index : network->nodes[index].made;
+}
 
 /* The last layer before `index` that is not a view, or GM_NONE. */
 int gm_network_before_views(const gm_network *network, int index);
@@ -73,7 +87,7 @@ int gm_network_reader(const gm_network *network, int index);
 /* Whether layer `index`'s input gradient takes the place of its output's. */
 bool gm_network_works_in_place(const gm_network *network, int index);
 
-/* structure.c: which layer applies which activation; what is stored in pairs. */
+/* structure.c: which layer applies which activation, and which are computed as one; what is stored in pairs. */
 void gm_network_fuse(gm_network *network);
 void gm_network_choose_storage(gm_network *network);
 

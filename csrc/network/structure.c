@@ -1,4 +1,5 @@
 /* Which layers work as one, and what they hand each other how; chosen when the network is made. */
+#include "layers/normalised_conv.h"
 #include "network/state.h"
 
 int gm_network_before_views(const gm_network *network, int index) {
@@ -7,11 +8,23 @@ int gm_network_before_views(const gm_network *network, int index) {
     return i;
 }
 
+/* Layers i and its reader, with nothing between them but the activation that i applies. */
+static void join_reader(gm_network *network, int i) {
+    gm_node *n = &network->nodes[i];
+    int next = n->applied == GM_NONE ? i + 1 : n->applied + 1, reader = gm_network_reader(network, i);
+    if (reader != next || reader == network->count || n->applied > i + 1) return;
+    gm_node *to = &network->nodes[reader];
+    gm_activation act = gm_network_activation(network, n->applied), gate = gm_network_activation(network, n->gate);
+    if (!gm_normalised_conv_pays(&n->layer, act, gate, &to->layer)) return;
+    to->made = i;
+    n->made_by = reader;
+}
+
 void gm_network_fuse(gm_network *network) {
     for (int i = 0; i < network->count; i++) {
         gm_node *n = &network->nodes[i];
         int b = gm_network_before_views(network, i);
-        n->applied = n->applied_by = n->gate = GM_NONE;
+        n->applied = n->applied_by = n->gate = n->made = n->made_by = GM_NONE;
         if (b == GM_NONE) continue;
         gm_node *before = &network->nodes[b];
         if (gm_node_is_activation(n) && before->layer.ops->applies_act) {
@@ -23,6 +36,7 @@ void gm_network_fuse(gm_network *network) {
             before->gated = true;
         }
     }
+    for (int i = 0; i < network->count; i++) join_reader(network, i);
 }
 
 int gm_network_reader(const gm_network *network, int index) {
