@@ -1,7 +1,5 @@
 /* Inverted dropout (Srivastava et al. 2014): in training each value is zeroed with probability `rate` and the others
  * are divided by 1 - rate; in inference nothing happens. `saved` holds the mask, one byte a value. */
-#include <string.h>
-
 #include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "layers/ops.h"
@@ -17,11 +15,7 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 static int64_t saved(const gm_layer *layer, int64_t N) { return ceil_div(N * layer->in_size, (int64_t)sizeof(float)); }
 
 static void forward(gm_layer *layer, const gm_pass *pass) {
-    int64_t n = pass->N * layer->in_size;
-    if (pass->training)
-        gm_dropout(&pass->random, layer->config.rate, n, pass->x, (uint8_t *)pass->saved, pass->y);
-    else
-        memcpy(pass->y, pass->x, (size_t)n * sizeof(float));
+    gm_dropout(&pass->random, layer->config.rate, pass->N * layer->in_size, pass->x, (uint8_t *)pass->saved, pass->y);
 }
 
 static void backward(gm_layer *layer, const gm_pass *pass) {
@@ -40,5 +34,6 @@ const gm_layer_ops gm_dropout_ops = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .only_training = true,
     .in_place = true,
 };

@@ -90,6 +90,7 @@ struct gm_layer_ops {
     gm_activation (*activation)(const gm_layer *layer);
     bool is_view;        /* output is the input in another shape: Flatten, Reshape; has no passes */
     bool sets_gradients; /* honours pass->sets_gradients: saves large kernels a pass over memory; others get zeros */
+    bool only_training;  /* output is the input, but for training */
     bool applies_act;    /* honours pass->act in forward and pass->gate in backward */
     bool in_place;       /* dx may be dy, where both are stored alike */
 };

@@ -43,8 +43,24 @@ static gm_status count_weights(gm_network *network, gm_error *error) {
     return GM_OK;
 }
 
+/* Floats before the parameters, with which the largest begins a line: so do its rows, if they are whole lines, and matrix.c
+ * need not pack them. */
+static int64_t lead(const gm_network *network) {
+    int64_t largest = 0, at = 0, offset = 0;
+    for (int i = 0; i < network->count; i++)
+        for (int k = 0; k < network->nodes[i].layer.parameter_count; k++) {
+            const gm_parameter *p = &network->nodes[i].layer.parameter[k];
+            if (!p->trainable) continue;
+            if (p->count > largest) largest = p->count, at = offset;
+            offset += p->count;
+        }
+    return round_up(at, GM_LINE_FLOATS) - at;
+}
+
 static void lay_out_weights(gm_network *network, gm_arena *arena) {
-    network->parameters = gm_arena_floats(arena, network->trainable + network->buffers);
+    int64_t before = lead(network);
+    float *parameters = gm_arena_floats(arena, before + network->trainable + network->buffers);
+    network->parameters = parameters ? parameters + before : NULL;
     network->gradients = gm_arena_floats(arena, network->trainable);
 }
 
@@ -152,7 +168,8 @@ static gm_pass forward_pass(const gm_network *network, int i, int64_t N) {
 static void forward_layer(gm_network *network, int i, int64_t N, const float *x) {
     gm_node *n = &network->nodes[i];
     n->x = x;
-    if (!gm_node_owns_output(n) || left_out(network, i)) {
+    bool is_identity = n->layer.ops->only_training && !(network->flags & GM_TRAINING);
+    if (!gm_node_owns_output(n) || left_out(network, i) || is_identity) {
         n->y = (float *)(uintptr_t)x; /* the same memory; written by nobody but its owner */
         return;
     }

@@ -213,6 +213,45 @@ TEST(taken_rows_are_those_of_the_gradient) {
         }
 }
 
+/* Kernels of whole lines are read in place where they begin with one, and packed elsewhere. */
+TEST(where_a_kernel_begins_changes_no_bit) {
+    enum { BATCH = 61, C = 700, K = 784 };
+    gm_random random = {.seed = 6, .stream = 1};
+    const gm_conv g = gm_conv_of_pixels(C, K);
+    check_buffer x = check_normal(BATCH * C, &random), w = check_normal(C * K, &random),
+                 moved = check_floats(C * K + 5);
+    CHECK((uintptr_t)w.values % 64 == 0 && (uintptr_t)moved.values % 64 != 0, "both begin alike");
+    memcpy(moved.values, w.values, (size_t)w.count * sizeof(float));
+    for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
+        if (!gm_kernels_of((gm_isa)isa)) continue;
+        CHECK(gm_kernels_select((gm_isa)isa, NULL) == GM_OK, "%s", gm_isa_name((gm_isa)isa));
+        check_buffer y = check_floats(BATCH * K), packed = check_floats(BATCH * K);
+        check_buffer workspace = check_floats(gm_conv_workspace(&g, BATCH));
+        gm_conv_forward(&g, BATCH, x.values, w.values, y.values, NULL, workspace.values);
+        gm_conv_forward(&g, BATCH, x.values, moved.values, packed.values, NULL, workspace.values);
+        CHECK(same_bits(&y, packed.values), "%s", gm_isa_name((gm_isa)isa));
+        check_buffer *all[] = {&y, &packed, &workspace};
+        for (int k = 0; k < 3; k++) check_free(all[k]);
+    }
+    check_free(&x), check_free(&w), check_free(&moved);
+}
+
+/* And that of a network's largest layer does. */
+TEST(the_largest_kernel_begins_with_a_line) {
+    gm_network *network = make_network(GM_FLOAT32);
+    const gm_parameter *first = &gm_network_layer(network, 0)->parameter[0];
+    const gm_parameter *second = &gm_network_layer(network, 2)->parameter[0];
+    CHECK(second->count == first->count && (uintptr_t)first->value % 64 == 0, "of two the first");
+    gm_network_free(network);
+    const gm_layer_config layers[] = {DENSE(3), DENSE(WIDE)};
+    gm_error error = {0};
+    check_succeed(gm_network_create(layers, 2, &(gm_shape){1, {OUT}}, 3, 0, &network, &error), &error);
+    CHECK((uintptr_t)gm_network_layer(network, 1)->parameter[0].value % 64 == 0, "behind twelve others");
+    CHECK((uintptr_t)gm_network_parameters(network) % 64 != 0, "these begin with a line too");
+    gm_network_free(network);
+}
+
 MAIN(CASE(updates_have_the_bits_of_written_gradients), CASE(gradients_are_kept_where_that_pays),
      CASE(gradients_are_there_when_asked_for), CASE(peak), CASE(inference_goes_in_pieces_by_the_weights),
-     CASE(taken_rows_are_those_of_the_gradient))
+     CASE(taken_rows_are_those_of_the_gradient), CASE(where_a_kernel_begins_changes_no_bit),
+     CASE(the_largest_kernel_begins_with_a_line))
