@@ -56,7 +56,8 @@ class Profile:
 
     Attributes:
         rows: a `ProfileRow` for every layer and pass that took time of its own. An activation that the product before
-            it applies, Flatten and Reshape take none.
+            it applies takes none, nor does a BatchNorm that a Conv2D of few filters behind it computes, nor Flatten
+            and Reshape.
         seconds: of a whole training step, as those of the rows a mean over the steps.
         steps: training steps measured.
     """

@@ -273,6 +273,24 @@ def test_batch_norm_moves_its_statistics_in_training_alone():
     np.testing.assert_allclose(net.weights["0.moving_var"], [0.9 + 0.1 * 2, 0.9 + 0.1 * 200], rtol=1e-6)
 
 
+def test_a_bias_that_batch_norm_takes_out_has_no_gradient():
+    """What shifts a channel is subtracted again, unless an activation or another division into channels is between."""
+
+    def gradient(*layers):
+        net = gm.Network([*layers, L.BatchNorm(), L.Flatten(), L.Dense(2)], (9, 7, 3), seed=3)
+        net.forward(images(6), training=True)
+        net.backward(images(6, (2,)))
+        assert np.abs(net.gradients["0.kernel"]).max() > 1e-3
+        return net.gradients["0.bias"]
+
+    assert not gradient(L.Conv2D(6, 3)).any()
+    assert not gradient(L.Conv2DTranspose(6, 3), L.Flatten(), L.Reshape((11, 9, 6))).any()
+    assert np.abs(gradient(L.Conv2D(6, 3), L.ReLU())).min() > 1e-3
+    halves = gradient(L.Conv2D(6, 3), L.Reshape((7, 5, 2, 3)))
+    assert np.abs(halves).min() > 1e-3
+    np.testing.assert_allclose(halves[:3] + halves[3:], 0, atol=1e-4)
+
+
 def test_lstm_has_kerass_weights_and_first_values():
     net = gm.Network([L.LSTM(5)], input_shape=(28, 30), seed=3)
     weights = net.weights

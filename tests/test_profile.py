@@ -66,6 +66,15 @@ def test_bytes_are_of_what_is_stored():
         assert forward[1] == width * first + 4 * second + 4 * weights[1]
 
 
+def test_batch_norm_belongs_to_the_convolution_that_computes_it():
+    """One of few filters, which reads a large image: neither that nor its gradient is written."""
+    members = [L.Conv2D(16, 3, padding=1), L.BatchNorm(), L.ReLU(), L.Conv2D(1, 3, strides=2, padding=1)]
+    rows = gm.profile(gm.Network(members, (64, 64, 1)), images(2, 64)).rows
+    assert [(row.layer[0], row.passed) for row in rows] == [
+        *(("0", "forward"), ("0", "backward"), ("3", "forward"), ("3", "backward"))
+    ]
+
+
 def test_every_layer_with_work_of_its_own_has_a_row():
     members = [L.Conv2D(2, 3), L.ReLU(), L.BatchNorm(), L.MaxPool2D(), L.Flatten(), L.Dense(4), L.Tanh()]
     rows = gm.profile(gm.Network(members, (8, 8, 1)), images()).rows

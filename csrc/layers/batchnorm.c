@@ -181,6 +181,7 @@ const gm_layer_ops gm_batch_norm_ops = {
     .forward = forward,
     .backward = backward,
     .commit = commit,
+    .centres_dx = true,
     .applies_act = true,
     .in_place = true,
 };

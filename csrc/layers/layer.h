@@ -54,6 +54,7 @@ typedef struct gm_pass {
     bool frozen;         /* backward: leave the parameters' gradients alone, only dx is wanted */
     bool sets_gradients; /* backward: set the parameters' gradients, whatever is there, in place of adding to them */
     bool leaves_kernel;  /* backward: leave the first parameter's gradient alone */
+    bool centred;        /* backward: dy is from a batch normalisation; its values of a channel add up to nothing */
     gm_random random;    /* this layer's stream for this step */
 } gm_pass;
 
@@ -91,6 +92,7 @@ struct gm_layer_ops {
     bool is_view;        /* output is the input in another shape: Flatten, Reshape; has no passes */
     bool sets_gradients; /* honours pass->sets_gradients: saves large kernels a pass over memory; others get zeros */
     bool only_training;  /* output is the input, but for training */
+    bool centres_dx;     /* each channel of dx adds up to nothing: what shifts all its inputs changes no output */
     bool applies_act;    /* honours pass->act in forward and pass->gate in backward */
     bool in_place;       /* dx may be dy, where both are stored alike */
 };

@@ -146,6 +146,7 @@ static void backward_kernel(gm_layer *layer, const gm_pass *pass) {
 void gm_product_backward_bias(gm_layer *layer, const gm_pass *pass) {
     if (!layer->config.use_bias) return;
     if (pass->sets_gradients) clear(&layer->parameter[BIAS]);
+    if (pass->centred) return; /* zero; a sum would be the roundings of dy, which Adam makes whole steps of */
     gm_channels channels = gm_channels_of(output_rows(layer, pass->N), output_channels(layer));
     channels.in_pairs.y = layer->y_pairs;
     gm_add_channel_sums(&channels, pass->dy, layer->parameter[BIAS].gradient, pass->workspace);

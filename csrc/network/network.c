@@ -225,6 +225,7 @@ static gm_pass backward_pass(gm_network *network, int i, int64_t N, unsigned wan
     gm_pass pass = pass_of(network, i, N, GM_BACKWARD_PASS);
     pass.act = gm_network_activation(network, n->applied);
     pass.frozen = !(wants & GM_WANT_PARAMETERS);
+    pass.centred = n->centred;
     pass.sets_gradients = !(wants & GM_ADD) && n->layer.ops->sets_gradients;
     if (n->gate != GM_NONE) pass.gate = n->x;
     pass.gate_act = gm_network_activation(network, n->gate);

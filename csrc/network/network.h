@@ -43,7 +43,8 @@ enum {
 };
 /* x (N, in) -> (N, out), valid until the next forward. N <= capacity. x must stay for backward. */
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags);
-/* What the last forward gave layer `index`, as its x_pairs says: (N, its input). Valid until the next pass. */
+/* What the last forward gave layer `index`, as its x_pairs says: (N, its input). Valid until the next pass. Not of a layer
+ * that computes a batch normalisation before it, or of what lies between them. */
 const float *gm_network_layer_input(const gm_network *network, int index);
 
 enum {
@@ -89,7 +90,8 @@ int64_t gm_network_piece(const gm_network *network, int64_t N);
 gm_status gm_network_predict(gm_network *network, int64_t N, const float *x, float *y, gm_error *error);
 
 /* What a layer's passes have cost since the network was made. A layer that is part of another's pass (a view, an
- * activation that the product before it applies) costs nothing of its own. */
+ * activation that the product before it applies, a batch normalisation that the convolution behind it computes) costs
+ * nothing of its own. */
 typedef enum gm_pass_kind { GM_FORWARD_PASS, GM_BACKWARD_PASS, GM_TANGENT_PASS, GM_PASS_KINDS } gm_pass_kind;
 typedef struct gm_meter {
     int64_t passes, samples;

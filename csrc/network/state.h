@@ -15,6 +15,7 @@ typedef struct gm_node {
     int applied_by; /* of an activation: index of the layer that applies it, or GM_NONE */
     int gate;       /* index of the activation whose derivative this layer applies to its dx, or GM_NONE */
     bool gated;     /* of an activation: some layer has it as its gate */
+    bool centred;   /* a layer that centres its dx reads this one's output as it is, channel by channel */
     int made;       /* index of the batch normalisation that this layer computes with itself, or GM_NONE */
     int made_by;    /* of a batch normalisation: index of the layer that computes it, or GM_NONE */
     const float *x; /* input and output of the last forward */

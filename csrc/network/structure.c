@@ -20,6 +20,14 @@ static void join_reader(gm_network *network, int i) {
     n->made_by = reader;
 }
 
+static bool is_centred(const gm_network *network, int i) {
+    const gm_node *n = &network->nodes[i];
+    int reader = gm_network_reader(network, i);
+    if (reader == network->count || n->applied != GM_NONE) return false;
+    const gm_layer *to = &network->nodes[reader].layer;
+    return to->ops->centres_dx && gm_shape_channels(&to->in) == gm_shape_channels(&n->layer.out);
+}
+
 void gm_network_fuse(gm_network *network) {
     for (int i = 0; i < network->count; i++) {
         gm_node *n = &network->nodes[i];
@@ -36,7 +44,10 @@ void gm_network_fuse(gm_network *network) {
             before->gated = true;
         }
     }
-    for (int i = 0; i < network->count; i++) join_reader(network, i);
+    for (int i = 0; i < network->count; i++) {
+        join_reader(network, i);
+        network->nodes[i].centred = is_centred(network, i);
+    }
 }
 
 int gm_network_reader(const gm_network *network, int index) {
