@@ -1,8 +1,9 @@
 /* The plan of a network: where what its passes write lies, for the largest batch.
  *
- * Each layer has an output and what it saves for backward. Two kinds of layers have no output of their own: views (Flatten,
- * Reshape), and an activation that the product before it, perhaps through views, applies in its epilogue. Backward, the
- * activation's derivative is applied by the layer after it while it stores its input gradient (a gate), or else in place.
+ * Each layer has an output and what it saves for backward. Three kinds of layers have no output of their own: views (Flatten,
+ * Reshape); an activation that the product before it, perhaps through views, applies in its epilogue; and a batch
+ * normalisation that the convolution behind it computes with itself. Backward, the activation's derivative is applied by the
+ * layer after it while it stores its input gradient (a gate), or else in place.
  *
  * A layer's input gradient lies where outputs do that its backward pass and those still to come do not read: on its own
  * input's place where it can, on those behind it, or on its output's gradient, so that a step needs little more memory than
@@ -42,7 +43,7 @@ static bool stays(const gm_network *network, int i) {
 }
 
 /* Whether layer i's input gradient may lie where its input does: an output of this network that does not stay, and whose
- * derivative, if it is an activation's, the layer applies itself. */
+ * derivative, if it is an activation's, the layer applies itself; as a normalisation that is computed with it does. */
 static bool may_lie_over_x(const gm_network *network, int i) {
     const gm_node *n = &network->nodes[gm_network_first_of(network, i)];
     int before = gm_network_before_views(network, gm_network_first_of(network, i));

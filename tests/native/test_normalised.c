@@ -12,7 +12,7 @@
 #include "base/sizes.h"
 #include "variants.h"
 
-enum { MOST_TAPS = 12, MOST_CHANNELS = 40, MOST_COUNT = 11 };
+enum { MOST_TAPS = 18, MOST_CHANNELS = 40, MOST_COUNT = 11 };
 
 static const float SLOPES[] = {1, 0, 0.2f};
 

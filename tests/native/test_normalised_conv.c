@@ -41,7 +41,7 @@ static gm_conv random_geometry(gm_random *random, bool large) {
     do {
         g.R = check_between(random, 1, 4), g.S = check_between(random, 1, 4);
         g.stride_h = check_between(random, 1, 4), g.stride_w = check_between(random, 1, 4);
-    } while (ceil_div(g.R, g.stride_h) * ceil_div(g.S, g.stride_w) * g.K > 12);
+    } while (ceil_div(g.R, g.stride_h) * ceil_div(g.S, g.stride_w) * g.K > 18);
     g.H = large ? 70 : check_between(random, g.R, 12), g.W = large ? 64 : check_between(random, g.S, 12);
     g.pad_top = check_between(random, 0, g.R - 1), g.pad_left = check_between(random, 0, g.S - 1);
     g.P = (g.H + g.pad_top - g.R) / g.stride_h + 1 + check_between(random, 0, 1);
