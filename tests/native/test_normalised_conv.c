@@ -297,9 +297,8 @@ static void free_networks(networks *n) {
 }
 
 static void near_arrays(int64_t n, const float *got, const float *wanted, double bound, const char *name) {
-    double largest = 0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)wanted[i]));
-    for (int64_t i = 0; i < n; i++) check_near((double)got[i], (double)wanted[i], bound * largest, name, i);
+    float largest = gm_peak(n, wanted);
+    for (int64_t i = 0; i < n; i++) check_near((double)got[i], (double)wanted[i], bound * (double)largest, name, i);
 }
 
 static void compare_gradients(const networks *n) {
