@@ -327,12 +327,15 @@ static int64_t output_size(const networks *n) { return N * gm_network_layer(n->o
 static void try_pass(const networks *n, gm_random *random, unsigned wants) {
     check_buffer x = check_normal(N * ROWS * COLUMNS * CHANNELS, random), dy = check_normal(output_size(n), random);
     check_buffer other = check_copy(&dy);
-    const float *y = gm_network_forward(n->one, N, x.values, GM_TRAINING);
+    float *input = gm_network_input(n->one);
+    memcpy(input, x.values, (size_t)x.count * sizeof(float));
+    const float *y = gm_network_forward(n->one, N, input, GM_TRAINING);
     near_arrays(dy.count, y, forward_apart(n, x.values, GM_TRAINING), 1e-5, "output");
     const float *dx = gm_network_backward(n->one, N, dy.values, wants),
                 *dx_apart = backward_apart(n, other.values, wants);
     CHECK((dx != NULL) == ((wants & GM_WANT_INPUT) != 0), "input gradient");
     if (dx) near_arrays(x.count, dx, dx_apart, 1e-4, "input gradient");
+    CHECK(memcmp(input, x.values, (size_t)x.count * sizeof(float)) == 0, "the input was overwritten");
     compare_gradients(n);
     gm_network_commit(n->one), gm_network_commit(n->first), gm_network_commit(n->second);
     check_free(&x), check_free(&dy), check_free(&other);
