@@ -57,12 +57,12 @@ static atomic_int thread_limit;
 static _Thread_local bool inside_task;
 static _Thread_local int slot;
 
-/* Which one this thread runs on, or -1. */
+/* Which one this thread runs on; where that is not known, a number of its own. */
 static int processor(void) {
 #ifdef __linux__
     return sched_getcpu();
 #else
-    return -1;
+    return -slot;
 #endif
 }
 
@@ -154,7 +154,7 @@ static void count_out(pool *p) {
 }
 
 /* Whether this thread runs on the caller's processor. */
-static bool is_crowded(const pool *p) { return p->processor >= 0 && p->processor == processor(); }
+static bool is_crowded(const pool *p) { return p->processor == processor(); }
 
 static void *work(void *number) {
     unsigned long id = (unsigned long)(uintptr_t)number, seen = 0;
