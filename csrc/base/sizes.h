@@ -4,7 +4,10 @@
 
 #include <stdint.h>
 
-enum { GM_LINE_FLOATS = 16 }; /* of a cache line, which no two threads should write to */
+enum {
+    GM_LINE_FLOATS = 16, /* of a cache line, which no two threads should write to */
+    GM_DOUBLE_FLOATS = sizeof(double) / sizeof(float)
+};
 
 static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }

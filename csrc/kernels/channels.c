@@ -35,7 +35,7 @@ int64_t gm_channels_workspace(int64_t rows, int64_t C) {
     gm_channels channels = gm_channels_of(rows, C);
     int64_t pieces = channels.n / smallest_piece(channels.width) + 1;
     int64_t doubles = min_of(pieces, MOST_PIECES) * 2 * channels.width;
-    return doubles * (int64_t)(sizeof(double) / sizeof(float));
+    return doubles * GM_DOUBLE_FLOATS;
 }
 
 /* ---- Sums ---- */

@@ -12,6 +12,8 @@ enum { WANTED_TASKS = 16 };
 /* Of the operands. */
 static inline int64_t parts_of(const gm_conv *g) { return g->precision == GM_HIGH_PAIRS ? GM_BF16_MOST_PARTS : 1; }
 
+static inline int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K; }
+
 /* Output j (0..count-1) sits at start + j * out_step and reads input j * step - pad + t for taps t in 0..taps-1;
  * tap t is kernel index first_tap + t * tap_step. */
 typedef struct axis {

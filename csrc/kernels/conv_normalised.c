@@ -103,14 +103,12 @@ typedef struct backward_call {
 } backward_call;
 
 static int64_t lines(int64_t floats) { return round_up(floats, GM_LINE_FLOATS); }
-static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->K * g->C; }
 static int64_t own_floats(const places *of) { return lines(of->signal) + lines(MOST_TAPS * of->g->C); }
-static int64_t parts_of_batch(int64_t N) { return min_of(N, WANTED_TASKS); }
 
 /* Places what the call needs in the workspace, or measures: its floats. */
 static int64_t lay_out(backward_call *call, bool weights, float *workspace) {
     const gm_conv *g = call->places.g;
-    int64_t sums = lines(call->parts * 2 * g->C * (int64_t)(sizeof(double) / sizeof(float)));
+    int64_t sums = lines(call->parts * 2 * g->C * GM_DOUBLE_FLOATS);
     int64_t w = lines(weight_count(g)), own = min_of(call->N, GM_SLOTS) * own_floats(&call->places);
     int64_t dw = weights ? lines(call->parts * weight_count(g)) : 0;
     if (workspace) {
@@ -125,7 +123,7 @@ static int64_t lay_out(backward_call *call, bool weights, float *workspace) {
 static backward_call call_of(const gm_conv *g, int64_t N, const gm_normalised *image, const float *dy) {
     return (backward_call){.places = places_of(g),
                            .N = N,
-                           .parts = parts_of_batch(N),
+                           .parts = min_of(N, WANTED_TASKS),
                            .image = image,
                            .dy = dy,
                            .rounded = g->precision == GM_BF16};
@@ -155,8 +153,8 @@ static const float *bordered_signal(const backward_call *call, int64_t n) {
     for (int64_t p = 0; p < g->P; p++) {
         float *row = signal + (p + at->border.rows) * at->row + at->border.columns * g->K;
         memcpy(row, call->dy + (n * g->P + p) * g->Q * g->K, (size_t)(g->Q * g->K) * sizeof *row);
-        round_operand(call, g->Q * g->K, row);
     }
+    round_operand(call, at->signal, signal);
     return signal;
 }
 
@@ -277,7 +275,7 @@ void gm_conv_normalised_blend(const gm_conv *g, int64_t N, const gm_normalised *
 typedef struct forward_call {
     const gm_conv *g;
     const gm_normalised *image;
-    gm_channels channels;
+    int64_t width;       /* of the channel vectors, repeated */
     int64_t rows, bands; /* of the map: rows of a band, bands of an image */
     const float *w;
     float *y;
@@ -329,7 +327,7 @@ static void band_task(void *context, int64_t index) {
     band of = band_at(g, call->rows, index % call->bands);
     int64_t first = (n * g->H + of.h0) * g->W * g->C, out = (n * g->P + of.p0) * g->Q * g->K;
     float *made = call->own + gm_parallel_slot() * call->own_floats;
-    gm_kernels_active()->channel_affine(of.g.H * g->W * g->C, call->channels.width,
+    gm_kernels_active()->channel_affine(of.g.H * g->W * g->C, call->width,
                                         (gm_in_pairs){image->in_pairs, g->image_pairs},
                                         image->x + gm_words(first, image->in_pairs), image->center, image->scale,
                                         image->shift, gm_slope_of(image->act), false, made);
@@ -339,7 +337,7 @@ static void band_task(void *context, int64_t index) {
 void gm_conv_normalised_forward(const gm_conv *g, int64_t N, const gm_normalised *image, const float *w, float *y,
                                 const gm_epilogue *epilogue, float *workspace) {
     forward_call call = {.g = g, .image = image, .w = w, .y = y, .epilogue = *epilogue, .own = workspace};
-    call.channels = gm_channels_of(N * g->H * g->W, g->C);
+    call.width = gm_channels_of(N * g->H * g->W, g->C).width;
     call.rows = rows_of_band(g);
     call.bands = bands_of_image(g);
     call.own_floats = forward_floats(g);

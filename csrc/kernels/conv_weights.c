@@ -60,8 +60,6 @@ typedef struct weight_gradient {
     ahead next; /* a task's own */
 } weight_gradient;
 
-static int64_t weight_count(const gm_conv *g) { return g->R * g->S * g->C * g->K; }
-
 /* What the work is split by: images, or rows of the map. */
 static int64_t slices(const weight_gradient *op) { return op->turned ? op->g->P : op->N; }
 

@@ -8,10 +8,11 @@
 
 #include <math.h>
 
+#include "base/sizes.h"
 #include "layers/ops.h"
 
 enum { GAMMA, BETA, MOVING_MEAN, MOVING_VAR };
-enum { SUMS = 2, VECTORS = 6, FLOATS_A_DOUBLE = sizeof(double) / sizeof(float) };
+enum { SUMS = 2, VECTORS = 6 };
 
 /* Of each channel, (C) each; in `saved` until the backward pass and the commit. */
 typedef struct statistics {
@@ -50,12 +51,12 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
 
 static int64_t saved(const gm_layer *layer, int64_t N) {
     (void)N;
-    return (2 * channel_count(layer) + 1) * FLOATS_A_DOUBLE;
+    return (2 * channel_count(layer) + 1) * GM_DOUBLE_FLOATS;
 }
 
 int64_t gm_batch_norm_workspace(const gm_layer *layer, int64_t N) {
     gm_channels channels = channels_of(layer, N);
-    int64_t sums = SUMS * FLOATS_A_DOUBLE * channels.C + VECTORS * channels.width;
+    int64_t sums = SUMS * GM_DOUBLE_FLOATS * channels.C + VECTORS * channels.width;
     return sums + gm_channels_workspace(channels.n / channels.C, channels.C);
 }
 
@@ -63,7 +64,7 @@ int64_t gm_batch_norm_workspace(const gm_layer *layer, int64_t N) {
 gm_batch_norm gm_batch_norm_begin(const gm_layer *layer, const gm_pass *pass) {
     gm_channels channels = channels_of(layer, pass->N);
     double *sums = (double *)(void *)pass->workspace;
-    float *vectors = pass->workspace + SUMS * FLOATS_A_DOUBLE * channels.C;
+    float *vectors = pass->workspace + SUMS * GM_DOUBLE_FLOATS * channels.C;
     int64_t W = channels.width;
     return (gm_batch_norm){.channels = channels,
                            .first = sums,
@@ -141,10 +142,6 @@ void gm_batch_norm_derive(gm_layer *layer, const gm_pass *pass, gm_batch_norm *n
     gm_channels_repeat(channels, norm->c);
 }
 
-gm_activation gm_batch_norm_gate(const gm_pass *pass) {
-    return pass->gate ? pass->gate_act : (gm_activation){GM_LINEAR, 0};
-}
-
 static void backward(gm_layer *layer, const gm_pass *pass) {
     gm_batch_norm norm = gm_batch_norm_begin(layer, pass);
     gm_batch_norm_recall(layer, pass, &norm);
@@ -152,7 +149,7 @@ static void backward(gm_layer *layer, const gm_pass *pass) {
     gm_batch_norm_derive(layer, pass, &norm);
     if (!pass->dx) return;
     gm_channel_terms terms = {norm.center, norm.a, norm.b, norm.c};
-    gm_channel_blend(&norm.channels, pass->dy, pass->x, &terms, gm_batch_norm_gate(pass), pass->dx);
+    gm_channel_blend(&norm.channels, pass->dy, pass->x, &terms, pass->gate_act, pass->dx);
 }
 
 /* A value that no float holds (a variance above 1e38 of a batch that was still finite) is not taken over. */

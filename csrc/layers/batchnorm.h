@@ -25,7 +25,4 @@ void gm_batch_norm_measure(gm_layer *layer, const gm_pass *pass, gm_batch_norm *
 void gm_batch_norm_recall(gm_layer *layer, const gm_pass *pass, gm_batch_norm *norm);
 void gm_batch_norm_derive(gm_layer *layer, const gm_pass *pass, gm_batch_norm *norm);
 
-/* The activation whose derivative is applied to dx, GM_LINEAR for none. */
-gm_activation gm_batch_norm_gate(const gm_pass *pass);
-
 #endif

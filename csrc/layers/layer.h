@@ -47,15 +47,15 @@ typedef struct gm_pass {
     float *dy;      /* (N, out): backward only, may be overwritten */
     float *dx;      /* (N, in): backward only, NULL when nobody wants it; set, not added to; see in_place, dx_over_x */
     float *saved;   /* kept from a training forward to its backward; 64-byte aligned, as is workspace */
-    float *workspace;  /* scratch within one call */
-    gm_activation act; /* forward: the next layer's activation, to be applied by this one (GM_LINEAR: none) */
-    const float *gate; /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
-    gm_activation gate_act;
-    bool frozen;         /* backward: leave the parameters' gradients alone, only dx is wanted */
-    bool sets_gradients; /* backward: set the parameters' gradients, whatever is there, in place of adding to them */
-    bool leaves_kernel;  /* backward: leave the first parameter's gradient alone */
-    bool centred;        /* backward: dy is from a batch normalisation; its values of a channel add up to nothing */
-    gm_random random;    /* this layer's stream for this step */
+    float *workspace;       /* scratch within one call */
+    gm_activation act;      /* the next layer's activation, applied by this one's forward (GM_LINEAR: none) */
+    const float *gate;      /* backward: multiply dx by gate_act' at output value gate (= x); NULL: do not */
+    gm_activation gate_act; /* GM_LINEAR where there is no gate */
+    bool frozen;            /* backward: leave the parameters' gradients alone, only dx is wanted */
+    bool sets_gradients;    /* backward: set the parameters' gradients, whatever is there, in place of adding to them */
+    bool leaves_kernel;     /* backward: leave the first parameter's gradient alone */
+    bool centred;           /* backward: dy is from a batch normalisation; its values of a channel add up to nothing */
+    gm_random random;       /* this layer's stream for this step */
 } gm_pass;
 
 struct gm_layer_ops {

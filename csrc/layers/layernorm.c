@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "base/sizes.h"
 #include "kernels/arrays.h"
 #include "kernels/layernorm.h"
 #include "layers/ops.h"
@@ -27,9 +28,7 @@ static gm_status resolve(gm_layer *layer, gm_error *error) {
     return gm_layer_add_parameter(layer, "beta", shape, true, GM_INIT_ZEROS, 0, 0, error);
 }
 
-static int64_t saved(const gm_layer *layer, int64_t N) {
-    return row_count(layer, N) * 2 * (int64_t)(sizeof(double) / sizeof(float));
-}
+static int64_t saved(const gm_layer *layer, int64_t N) { return row_count(layer, N) * 2 * GM_DOUBLE_FLOATS; }
 
 static int64_t workspace(const gm_layer *layer, int64_t N) {
     return gm_channels_workspace(row_count(layer, N), channel_count(layer));
@@ -44,10 +43,9 @@ static void forward(gm_layer *layer, const gm_pass *pass) {
 static void backward(gm_layer *layer, const gm_pass *pass) {
     const gm_parameter *gamma = &layer->parameter[GAMMA], *beta = &layer->parameter[BETA];
     gm_channels channels = gm_channels_of(row_count(layer, pass->N), channel_count(layer));
-    gm_activation gate = pass->gate ? pass->gate_act : (gm_activation){GM_LINEAR, 0};
     if (!pass->frozen) gm_add_channel_sums(&channels, pass->dy, beta->gradient, pass->workspace);
     gm_normalise_rows_backward(row_count(layer, pass->N), channel_count(layer), statistics(pass), gamma->value, pass->x,
-                               gate, pass->dy, pass->dx);
+                               pass->gate_act, pass->dy, pass->dx);
     if (!pass->frozen) gm_add_channel_sums(&channels, pass->dy, gamma->gradient, pass->workspace);
 }
 

@@ -76,6 +76,6 @@ void gm_normalised_conv_backward(gm_layer *norm, const gm_pass *norm_pass, gm_la
     gm_batch_norm_derive(norm, &of.norm_pass, &of.norm);
     if (!pass->dx) return;
     gm_channel_terms terms = {of.norm.center, of.norm.a, of.norm.b, of.norm.c};
-    gm_conv_normalised_blend(&of.g, pass->N, &of.image, pass->dy, kernel, &terms, gm_batch_norm_gate(&of.norm_pass),
-                             pass->dx, of.pass.workspace);
+    gm_conv_normalised_blend(&of.g, pass->N, &of.image, pass->dy, kernel, &terms, norm_pass->gate_act, pass->dx,
+                             of.pass.workspace);
 }

@@ -59,14 +59,12 @@ typedef struct normalised {
     float *kernel, *gradient;
 } normalised;
 
-enum { FLOATS_A_DOUBLE = sizeof(double) / sizeof(float) };
-
 static normalised normalised_in(const gm_layer *layer, float *memory) {
     const gm_parameter *kernel = &layer->parameter[KERNEL];
     int64_t O = output_channels(layer), B = is_transposed(layer) ? gm_shape_channels(&kernel->shape) : 1;
     int64_t A = kernel->count / (O * B), doubles = O + A * B + 1;
     double *u = (double *)(void *)memory;
-    float *rest = memory + doubles * FLOATS_A_DOUBLE;
+    float *rest = memory + doubles * GM_DOUBLE_FLOATS;
     return (normalised){{A, O, B, u, u + O, u + O + A * B}, rest, rest + kernel->count};
 }
 
@@ -74,7 +72,7 @@ int64_t gm_product_saved(const gm_layer *layer, int64_t N) {
     (void)N;
     if (!layer->config.spectral_norm) return 0;
     int64_t kernel = layer->parameter[KERNEL].count, O = output_channels(layer);
-    return (O + kernel / O + 1) * FLOATS_A_DOUBLE + 2 * kernel;
+    return (O + kernel / O + 1) * GM_DOUBLE_FLOATS + 2 * kernel;
 }
 
 static gm_parameter *singular_vector(gm_layer *layer) { return &layer->parameter[layer->parameter_count - 1]; }

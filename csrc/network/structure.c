@@ -11,8 +11,8 @@ int gm_network_before_views(const gm_network *network, int index) {
 /* Layers i and its reader, with nothing between them but the activation that i applies. */
 static void join_reader(gm_network *network, int i) {
     gm_node *n = &network->nodes[i];
-    int next = n->applied == GM_NONE ? i + 1 : n->applied + 1, reader = gm_network_reader(network, i);
-    if (reader != next || reader == network->count || n->applied > i + 1) return;
+    int next = n->applied == i + 1 ? i + 2 : i + 1, reader = gm_network_reader(network, i);
+    if (reader != next || reader == network->count) return;
     gm_node *to = &network->nodes[reader];
     gm_activation act = gm_network_activation(network, n->applied), gate = gm_network_activation(network, n->gate);
     if (!gm_normalised_conv_pays(&n->layer, act, gate, &to->layer)) return;
