@@ -9,10 +9,12 @@
 /* Whether this geometry has the form, and multiplications enough to be saved. */
 bool gm_conv_winograd_pays(const gm_conv *g);
 
-/* Forward or, `adjoint`, the input gradient, and the weights' gradient, which is added; only for geometries that pay. */
+/* Forward or, `adjoint`, the input gradient, and the weights' gradient, which is added; only for geometries that pay. The first
+ * workspace is enough for all. */
 int64_t gm_conv_winograd_workspace(const gm_conv *g);
 void gm_conv_winograd(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
                       const gm_epilogue *epilogue, float *workspace);
+int64_t gm_conv_winograd_weights_workspace(const gm_conv *g);
 void gm_conv_winograd_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, float *dw,
                               float *workspace);
 

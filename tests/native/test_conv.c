@@ -448,8 +448,9 @@ TEST(stride_beyond_kernel) {
     for (int64_t N = 1; N < 10; N += 4) try_geometry(g, N, &random);
 }
 
-/* Kernels of twice the stride, which are multiplied by fewer products: odd and even maps, any padding, channels about the
- * vectors' widths, more squares than one block or one chunk of a weight gradient holds. */
+/* Kernels of twice the stride, which are multiplied by fewer products: maps that are cut into squares of 2, of 3 and of both,
+ * any padding, pixels that no tap reaches, channels about the vectors' widths, more squares than one block or one chunk of a
+ * weight gradient holds, and images of more than one block. */
 TEST(twice_the_stride) {
     static const gm_conv layers[] = {
         {8, 8, 16, 4, 4, 16, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false},
@@ -458,12 +459,51 @@ TEST(twice_the_stride) {
         {9, 12, 16, 9, 11, 40, 2, 2, 1, 1, 1, 0, GM_FLOAT32, false, false},
         {12, 9, 16, 5, 8, 16, 4, 2, 2, 1, 0, 0, GM_FLOAT32, false, false},
         {24, 18, 24, 8, 6, 16, 6, 6, 3, 3, 3, 2, GM_FLOAT32, false, false},
+        {11, 10, 16, 4, 4, 18, 4, 4, 2, 2, 0, 0, GM_FLOAT32, false, false},
+        {6, 7, 17, 2, 2, 16, 4, 4, 2, 2, 0, 0, GM_FLOAT32, false, false},
+        {14, 10, 16, 7, 5, 65, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false},
+        {8, 14, 70, 3, 6, 16, 4, 4, 2, 2, 0, 0, GM_FLOAT32, false, false},
+        {18, 12, 16, 9, 5, 16, 4, 4, 2, 2, 2, 0, GM_FLOAT32, false, false},
     };
     const int count = (int)(sizeof layers / sizeof *layers);
     for (int i = 0; i < count; i++) CHECK(gm_conv_winograd_pays(&layers[i]), "layer %d", i);
     try_layers(layers, count, 7, 2, 9);
     gm_random random = {.seed = 7, .stream = 2};
     try_geometry(layers[0], 150, &random);
+    gm_conv large = {33, 31, 16, 32, 30, 16, 2, 2, 1, 1, 0, 0, GM_FLOAT32, false, false};
+    CHECK(gm_conv_winograd_pays(&large), "large");
+    try_geometry(large, 3, &random);
+}
+
+/* An image is the same bits alone and in any place of a batch, as for all forms of a convolution but its sums over images. */
+TEST(an_image_by_itself) {
+    const gm_conv layers[] = {{33, 31, 16, 32, 30, 16, 2, 2, 1, 1, 0, 0, GM_FLOAT32, false, false},
+                              {22, 14, 24, 10, 7, 40, 4, 4, 2, 2, 0, 1, GM_FLOAT32, false, false},
+                              {10, 10, 24, 4, 4, 40, 4, 4, 2, 2, 0, 0, GM_FLOAT32, false, false}};
+    enum { N = 37 };
+    gm_random random = {.seed = 8, .stream = 2};
+    for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
+        const gm_conv *g = &layers[i];
+        int64_t image = g->H * g->W * g->C, map = g->P * g->Q * g->K;
+        CHECK(gm_conv_winograd_pays(g), "layer %d", i);
+        check_buffer w = check_normal(g->R * g->S * g->C * g->K, &random),
+                     workspace = check_floats(gm_conv_workspace(g, N));
+        check_buffer x = check_normal(N * image, &random), y = check_normal(N * map, &random);
+        check_buffer all_x = check_floats(N * image), all_y = check_floats(N * map);
+        check_buffer one_x = check_floats(image), one_y = check_floats(map);
+        gm_conv_forward(g, N, x.values, w.values, all_y.values, NULL, workspace.values);
+        gm_conv_backward_data(g, N, y.values, w.values, all_x.values, NULL, workspace.values);
+        for (int64_t n = 0; n < N; n++) {
+            gm_conv_forward(g, 1, x.values + n * image, w.values, one_y.values, NULL, workspace.values);
+            gm_conv_backward_data(g, 1, y.values + n * map, w.values, one_x.values, NULL, workspace.values);
+            CHECK(memcmp(one_y.values, all_y.values + n * map, (size_t)map * sizeof(float)) == 0, "layer %d, forward",
+                  i);
+            CHECK(memcmp(one_x.values, all_x.values + n * image, (size_t)image * sizeof(float)) == 0, "layer %d, data",
+                  i);
+        }
+        check_buffer *all[] = {&w, &workspace, &x, &y, &all_x, &all_y, &one_x, &one_y};
+        for (int k = 0; k < (int)(sizeof all / sizeof *all); k++) check_guards(all[k], "array"), check_free(all[k]);
+    }
 }
 
 /* Dense layers and kernels of 1 x 1 of more lanes than one stretch or one block of the depth holds, with either side the
@@ -483,4 +523,5 @@ TEST(wide_products) {
 }
 
 MAIN(CASE(tiny_images), CASE(few_channels), CASE(many_channels), CASE(many_images), CASE(known_layers), CASE(wide_maps),
-     CASE(to_few_channels), CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(wide_products))
+     CASE(to_few_channels), CASE(stride_beyond_kernel), CASE(twice_the_stride), CASE(an_image_by_itself),
+     CASE(wide_products))
