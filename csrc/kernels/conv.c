@@ -2,7 +2,7 @@
  *
  *   conv_taps.c       to one channel or few, input gradient
  *   matrix.c          an output that sees one place of the image, or all of it: dense layers, kernels of 1 x 1
- *   conv_winograd.c   a kernel of twice the stride, on maps where fewer products pay for the transforms
+ *   conv_winograd.c   kernels and maps of which fewer products pay for their transforms
  *   conv_gather.c     any other, forward and input gradient
  *   conv_weights.c    any other, gradient of the weights
  *   conv_bf16.c       of operands still to be made of bfloat16: does that, and comes back here with the convolution left

@@ -1,4 +1,4 @@
-/* The three products of conv.h, by fewer multiplications, for kernels of twice the stride. */
+/* The three products of conv.h, by fewer multiplications. */
 #ifndef GM_KERNELS_CONV_WINOGRAD_H
 #define GM_KERNELS_CONV_WINOGRAD_H
 
@@ -6,10 +6,11 @@
 
 #include "kernels/conv.h"
 
-/* Whether this geometry has the form, and multiplications enough to be saved. */
+/* Whether this geometry can be multiplied so, and whether enough multiplications are saved. */
+bool gm_conv_winograd_fits(const gm_conv *g);
 bool gm_conv_winograd_pays(const gm_conv *g);
 
-/* Forward or, `adjoint`, the input gradient, and the weights' gradient, which is added; only for geometries that pay. The first
+/* Forward or, `adjoint`, the input gradient, and the weights' gradient, which is added; only for geometries that fit. The first
  * workspace is enough for all. */
 int64_t gm_conv_winograd_workspace(const gm_conv *g);
 void gm_conv_winograd(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,

@@ -11,45 +11,31 @@ static const int64_t WIDTHS[] = {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100};
 
 enum { MOST = 4, SPARE = 5 /* floats between points that belong to none */ };
 
-/* ---- Along one axis, of a square of `size` ---- */
+/* ---- Along one axis ---- */
 
 static void differenced(int size, const double *d, double *point) {
-    point[0] = d[0] - d[size - 1];
-    point[1] = size == 2 ? d[1] : (d[1] + d[2]) / 2;
-    point[2] = d[size] - d[1];
+    point[0] = size == 2 ? d[0] : d[0] - d[size - 2];
+    point[1] = size == 2 ? d[1] : d[size - 1] - d[1];
+    point[2] = size == 3 ? d[1] : (d[1] + d[2]) / 2;
     point[3] = (d[2] - d[1]) / 2;
 }
 
-static void expanded(int size, const double *y, double *point) {
-    point[0] = y[0];
-    point[1] = size == 2 ? y[0] + y[1] : y[0] + y[1] + y[2];
-    point[2] = y[size - 1];
-    point[3] = y[0] - y[1] + y[2];
-}
-
-static void expanded_taps(int size, const double *g, double *point) {
-    (void)size;
-    point[0] = g[0], point[1] = g[0] + g[1], point[2] = g[1], point[3] = g[0] - g[1];
-}
-
-static void folded(int size, const double *m, double *y) {
-    double more = size == 2 ? 0 : m[3];
-    y[0] = m[0] + m[1] + more;
-    y[1] = m[1] - more;
-    y[size - 1] = m[1] + more + m[2];
-}
-
-static void folded_taps(int size, const double *m, double *g) {
-    double more = size == 2 ? 0 : m[3];
-    g[0] = m[0] + m[1] + more, g[1] = m[1] - more + m[2];
-}
-
 static void spread(int size, const double *m, double *d) {
-    double half = size == 2 ? 1 : 0.5, more = size == 2 ? 0 : m[3];
     d[0] = m[0];
-    d[2] = half * (m[1] + more) - m[0];
-    d[1] = half * (m[1] - more) - m[2] - (size == 2 ? m[0] : 0);
-    d[size] = m[2];
+    d[1] = size == 3 ? m[2] - m[0] - m[1] : (m[2] - m[3]) / 2 - m[1];
+    if (size == 4) d[2] = (m[2] + m[3]) / 2 - m[0];
+    d[size - 1] = m[1];
+}
+
+/* A polynomial of `size` coefficients at 0, infinity, 1 and -1. */
+static void evaluated(int size, const double *c, double *point) {
+    point[0] = c[0], point[1] = c[size - 1], point[2] = point[3] = 0;
+    for (int k = 0; k < size; k++) point[2] += c[k], point[3] += k % 2 ? -c[k] : c[k];
+}
+
+static void folded(int size, const double *m, double *c) {
+    for (int k = 0; k < size; k++) c[k] = m[2] + (k % 2 ? -m[3] : m[3]);
+    c[0] += m[0], c[size - 1] += m[1];
 }
 
 typedef void (*axis)(int size, const double *in, double *out);
@@ -75,8 +61,8 @@ typedef struct side {
     float *list[MOST * MOST];
 } side;
 
-static gm_square square_of(int rows, int columns, int64_t n) {
-    return (gm_square){rows, columns, (columns + 1) * (n + SPARE) + 1, n + SPARE};
+static gm_square square_of(int rows, int columns, int row_points, int column_points, int64_t n) {
+    return (gm_square){rows, columns, row_points, column_points, column_points * (n + SPARE) + 1, n + SPARE};
 }
 
 static side listed(int rows, int columns, int64_t n, gm_random *random) {
@@ -86,8 +72,8 @@ static side listed(int rows, int columns, int64_t n, gm_random *random) {
 }
 
 static side at_points(const gm_square *of, int64_t n, gm_random *random) {
-    side s = {.rows = of->rows + 1, .columns = of->columns + 1};
-    s.points = check_normal(of->rows * of->row_step + of->columns * of->step + n, random);
+    side s = {.rows = of->row_points, .columns = of->column_points};
+    s.points = check_normal((s.rows - 1) * of->row_step + (s.columns - 1) * of->step + n, random);
     for (int k = 0; k < s.rows * s.columns; k++)
         s.list[k] = s.points.values + k / s.columns * of->row_step + k % s.columns * of->step;
     return s;
@@ -105,42 +91,81 @@ static void free_side(side *s, const char *name) {
     if (s->points.values) check_guards(&s->points, name), check_free(&s->points);
 }
 
+/* A kernel's call, from one side to the other. */
+typedef void (*call)(const gm_kernels *k, const gm_square *of, int64_t n, const side *from, side *to);
+
+/* Holds its values against the axis', `added` or not to what was there. */
+static void try_square(const gm_kernels *k, call run, axis along, bool to_points, bool added, gm_square of, int64_t n,
+                       const char *name) {
+    gm_random random = {.seed = (uint64_t)n, .stream = 9};
+    side list = listed(of.rows, of.columns, n, &random), points = at_points(&of, n, &random);
+    side *from = to_points ? &list : &points, *to = to_points ? &points : &list;
+    double was[MOST * MOST], in[MOST * MOST], wanted[MOST * MOST], got[MOST * MOST];
+    check_buffer before = check_floats(n * MOST * MOST);
+    for (int t = 0; t < to->rows * to->columns; t++)
+        for (int64_t i = 0; i < n; i++) before.values[t * n + i] = to->list[t][i];
+    run(k, &of, n, from, to);
+    for (int64_t i = 0; i < n; i++) {
+        values_at(from, i, in), values_at(to, i, got);
+        square(along, of.rows, of.columns, in, wanted);
+        for (int t = 0; t < to->rows * to->columns; t++) {
+            int at = t / to->columns * MOST + t % to->columns;
+            was[at] = added ? (double)before.values[t * n + i] : 0;
+            check_near(got[at], wanted[at] + was[at], 1e-5, name, i);
+        }
+    }
+    check_free(&before), free_side(&list, name), free_side(&points, name);
+}
+
+/* Windows of every size, which have as many points. */
+static void try_windows(const gm_kernels *k, call run, axis along, bool to_points, bool added, int64_t n,
+                        const char *name) {
+    for (int rows = 2; rows <= 4; rows++)
+        for (int columns = 2; columns <= 4; columns++)
+            try_square(k, run, along, to_points, added, square_of(rows, columns, rows, columns, n), n, name);
+}
+
+/* Outputs or taps of every size, with every number of points. */
+static void try_values(const gm_kernels *k, call run, axis along, bool to_points, bool added, int64_t n,
+                       const char *name) {
+    for (int size = 0; size < 81; size++) {
+        int rows = 1 + size % 3, columns = 1 + size / 3 % 3, row_points = 2 + size / 9 % 3,
+            column_points = 2 + size / 27;
+        try_square(k, run, along, to_points, added, square_of(rows, columns, row_points, column_points, n), n, name);
+    }
+}
+
 static const float *const *sources(const side *s) { return (const float *const *)s->list; }
 
-/* Runs a kernel from one side to the other and holds the values against the axes', `added` or not to what was there. */
-#define TRY(name, along, added, FROM, TO, CALL)                                                                        \
-    static void name(const gm_kernels *k, int64_t n) {                                                                 \
-        gm_random random = {.seed = (uint64_t)n, .stream = 9};                                                         \
-        for (int rows = 2; rows <= 3; rows++)                                                                          \
-            for (int columns = 2; columns <= 3; columns++) {                                                           \
-                gm_square of = square_of(rows, columns, n);                                                            \
-                side from = FROM, to = TO, before = TO;                                                                \
-                for (int t = 0; t < to.rows * to.columns; t++)                                                         \
-                    for (int64_t i = 0; i < n; i++) before.list[t][i] = to.list[t][i];                                 \
-                k->name CALL;                                                                                          \
-                for (int64_t i = 0; i < n; i++) {                                                                      \
-                    double in[MOST * MOST], was[MOST * MOST], got[MOST * MOST], wanted[MOST * MOST];                   \
-                    values_at(&from, i, in), values_at(&before, i, was), values_at(&to, i, got);                       \
-                    square(along, rows, columns, in, wanted);                                                          \
-                    for (int t = 0; t < to.rows * to.columns; t++) {                                                   \
-                        int at = t / to.columns * MOST + t % to.columns;                                               \
-                        check_near(got[at], wanted[at] + ((added) ? was[at] : 0), 1e-5, #name, i);                     \
-                    }                                                                                                  \
-                }                                                                                                      \
-                free_side(&from, #name), free_side(&to, #name), free_side(&before, #name);                             \
-            }                                                                                                          \
-    }
-#define LISTED(rows, columns) listed(rows, columns, n, &random)
-#define POINTS at_points(&of, n, &random)
-#define TO_POINTS (&of, n, sources(&from), to.points.values)
-#define TO_LIST (&of, n, from.points.values, to.list)
+static void difference(const gm_kernels *k, const gm_square *of, int64_t n, const side *from, side *to) {
+    k->winograd_difference(of, n, sources(from), to->points.values);
+}
+static void spread_over(const gm_kernels *k, const gm_square *of, int64_t n, const side *from, side *to) {
+    k->winograd_spread(of, n, from->points.values, to->list);
+}
+static void evaluate(const gm_kernels *k, const gm_square *of, int64_t n, const side *from, side *to) {
+    k->winograd_evaluate(of, n, sources(from), to->points.values);
+}
+static void fold(const gm_kernels *k, const gm_square *of, int64_t n, const side *from, side *to) {
+    k->winograd_fold(of, n, from->points.values, false, to->list);
+}
+static void fold_more(const gm_kernels *k, const gm_square *of, int64_t n, const side *from, side *to) {
+    k->winograd_fold(of, n, from->points.values, true, to->list);
+}
 
-TRY(winograd_difference, differenced, false, LISTED(rows + 1, columns + 1), POINTS, TO_POINTS)
-TRY(winograd_expand, expanded, false, LISTED(rows, columns), POINTS, TO_POINTS)
-TRY(winograd_expand_taps, expanded_taps, false, LISTED(2, 2), POINTS, TO_POINTS)
-TRY(winograd_fold, folded, false, POINTS, LISTED(rows, columns), TO_LIST)
-TRY(winograd_fold_taps, folded_taps, true, POINTS, LISTED(2, 2), TO_LIST)
-TRY(winograd_spread, spread, true, POINTS, LISTED(rows + 1, columns + 1), TO_LIST)
+static void winograd_difference(const gm_kernels *k, int64_t n) {
+    try_windows(k, difference, differenced, true, false, n, "difference");
+}
+static void winograd_spread(const gm_kernels *k, int64_t n) {
+    try_windows(k, spread_over, spread, false, true, n, "spread");
+}
+static void winograd_evaluate(const gm_kernels *k, int64_t n) {
+    try_values(k, evaluate, evaluated, true, false, n, "evaluate");
+}
+static void winograd_fold(const gm_kernels *k, int64_t n) {
+    try_values(k, fold, folded, false, false, n, "fold");
+    try_values(k, fold_more, folded, false, true, n, "fold, added");
+}
 
 static void each_width(void (*run)(const gm_kernels *k, int64_t n)) {
     for (int i = 0; i < (int)(sizeof WIDTHS / sizeof *WIDTHS); i++) EACH_VARIANT(k) run(k, WIDTHS[i]);
@@ -154,51 +179,63 @@ TEST(every_winograd_kernel) {
 
 /* ---- What they are for ---- */
 
-static void random_square(int rows, int columns, gm_random *random, double out[MOST * MOST]) {
+static void random_values(int rows, int columns, gm_random *random, double out[MOST * MOST]) {
     check_buffer values = check_normal(MOST * MOST, random);
     for (int k = 0; k < MOST * MOST; k++) out[k] = k / MOST < rows && k % MOST < columns ? (double)values.values[k] : 0;
     check_free(&values);
 }
 
-static void multiply(double a[MOST * MOST], const double b[MOST * MOST], int rows, int columns) {
-    for (int k = 0; k < MOST * MOST; k++) a[k] = k / MOST <= rows && k % MOST <= columns ? a[k] * b[k] : 0;
+/* a times b, at the points that there are. */
+static void multiply(const double a[MOST * MOST], const double b[MOST * MOST], int rows, int columns,
+                     double out[MOST * MOST]) {
+    for (int k = 0; k < MOST * MOST; k++) out[k] = k / MOST < rows && k % MOST < columns ? a[k] * b[k] : 0;
 }
 
-/* The definition: y[i] = sum over 2 x 2 taps of d[i + tap] g[tap]. Each of the three is made from the other two. */
-TEST(products_at_points_are_a_convolution) {
-    gm_random random = {.seed = 3, .stream = 9};
-    for (int rows = 2; rows <= 3; rows++)
-        for (int columns = 2; columns <= 3; columns++) {
-            double d[MOST * MOST], g[MOST * MOST], y[MOST * MOST];
-            random_square(rows + 1, columns + 1, &random, d);
-            random_square(2, 2, &random, g);
-            random_square(rows, columns, &random, y);
-            double of_d[MOST * MOST], of_g[MOST * MOST], of_y[MOST * MOST], forward[MOST * MOST] = {0};
-            double weights[MOST * MOST] = {0}, data[MOST * MOST] = {0}, made[MOST * MOST];
-            for (int at = 0; at < rows * columns; at++)
-                for (int tap = 0; tap < 4; tap++) {
-                    int i = at / columns, j = at % columns, r = tap / 2, s = tap % 2;
-                    forward[i * MOST + j] += d[(i + r) * MOST + j + s] * g[r * MOST + s];
-                    weights[r * MOST + s] += d[(i + r) * MOST + j + s] * y[i * MOST + j];
-                    data[(i + r) * MOST + j + s] += y[i * MOST + j] * g[r * MOST + s];
-                }
-            square(differenced, rows, columns, d, of_d);
-            square(expanded_taps, rows, columns, g, of_g);
-            square(expanded, rows, columns, y, of_y);
-            multiply(of_d, of_g, rows, columns);
-            square(folded, rows, columns, of_d, made);
-            for (int k = 0; k < MOST * MOST; k++)
-                if (k / MOST < rows && k % MOST < columns) check_near(made[k], forward[k], 1e-12, "forward", k);
-            multiply(of_g, of_y, rows, columns);
-            square(spread, rows, columns, of_g, made);
-            for (int k = 0; k < MOST * MOST; k++)
-                if (k / MOST <= rows && k % MOST <= columns) check_near(made[k], data[k], 1e-12, "data", k);
-            square(differenced, rows, columns, d, of_d);
-            multiply(of_d, of_y, rows, columns);
-            square(folded_taps, rows, columns, of_d, made);
-            for (int k = 0; k < MOST * MOST; k++)
-                if (k / MOST < 2 && k % MOST < 2) check_near(made[k], weights[k], 1e-12, "weights", k);
+static void compare(const double got[MOST * MOST], const double wanted[MOST * MOST], int rows, int columns,
+                    const char *name) {
+    for (int k = 0; k < MOST * MOST; k++)
+        if (k / MOST < rows && k % MOST < columns) check_near(got[k], wanted[k], 1e-12, name, k);
+}
+
+/* y[i] = sum over taps of d[i + tap] g[tap], of M outputs and R taps along each axis; each of the three is made from the other
+ * two. */
+static void try_convolution(int m, int r, int across_m, int across_r) {
+    gm_random random = {.seed = (uint64_t)(m * 4 + r), .stream = 9};
+    int rows = m + r - 1, columns = across_m + across_r - 1;
+    double d[MOST * MOST], g[MOST * MOST], y[MOST * MOST], at_d[MOST * MOST], at_g[MOST * MOST], at_y[MOST * MOST];
+    double outputs[MOST * MOST] = {0}, taps[MOST * MOST] = {0}, window[MOST * MOST] = {0};
+    random_values(rows, columns, &random, d);
+    random_values(r, across_r, &random, g);
+    random_values(m, across_m, &random, y);
+    for (int at = 0; at < m * across_m; at++)
+        for (int tap = 0; tap < r * across_r; tap++) {
+            int of_y = at / across_m * MOST + at % across_m, of_g = tap / across_r * MOST + tap % across_r;
+            outputs[of_y] += d[of_y + of_g] * g[of_g];
+            taps[of_g] += d[of_y + of_g] * y[of_y];
+            window[of_y + of_g] += y[of_y] * g[of_g];
         }
+    square(differenced, rows, columns, d, at_d);
+    square(evaluated, r, across_r, g, at_g);
+    square(evaluated, m, across_m, y, at_y);
+    double products[MOST * MOST], made[MOST * MOST];
+    multiply(at_d, at_g, rows, columns, products);
+    square(folded, m, across_m, products, made);
+    compare(made, outputs, m, across_m, "outputs");
+    multiply(at_d, at_y, rows, columns, products);
+    square(folded, r, across_r, products, made);
+    compare(made, taps, r, across_r, "taps");
+    multiply(at_y, at_g, rows, columns, products);
+    square(spread, rows, columns, products, made);
+    compare(made, window, rows, columns, "window");
+}
+
+TEST(products_at_points_are_a_convolution) {
+    static const int sizes[][2] = {{1, 2}, {1, 3}, {2, 1}, {2, 2}, {2, 3}, {3, 1}, {3, 2}};
+    const int count = (int)(sizeof sizes / sizeof *sizes);
+    for (int i = 0; i < count * count; i++) {
+        const int *down = sizes[i / count], *across = sizes[i % count];
+        try_convolution(down[0], down[1], across[0], across[1]);
+    }
 }
 
 MAIN(CASE(every_winograd_kernel), CASE(products_at_points_are_a_convolution))
