@@ -6,8 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import small
 
+import genmodels as gm
 from genmodels import _core
+from genmodels import layers as L
 
 DENSE = {"kind": "Dense", "units": 3}
 
@@ -74,6 +77,54 @@ def test_an_average_of_other_layers_is_refused(layers, words):
     """It would be written beyond its end."""
     with pytest.raises(ValueError, match=words):
         gan(network(*layers))
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda vae: vae.evaluate(np.full((3, 8, 8, 1), 3, np.float32)), ValueError),
+        (lambda vae: vae.sample(2**40), (OverflowError, MemoryError)),
+        (lambda vae: _core.VAE(*(net._core for net in vae.networks.values()), {"latent_dim": 9}), ValueError),
+        (lambda vae: vae.networks["decoder"].forward(np.ones((2, 3), np.float32), training=True), ValueError),
+    ],
+)
+def test_a_call_that_is_refused_leaves_the_backward_that_may_follow(call, error):
+    vae, codes = small.vae(), np.ones((2, 2), np.float32)
+    decoder = vae.networks["decoder"]
+    expected = decoder.backward(decoder.forward(codes, training=True))
+    decoder._core.clock = 0  # the same dropout again
+    dy = decoder.forward(codes, training=True)
+    with pytest.raises(error):
+        call(vae)
+    vae._core.prior(2, 1)  # which no network has a part in
+    np.testing.assert_array_equal(decoder.backward(dy), expected)
+
+
+def test_a_batch_too_large_for_memory_leaves_the_backward_that_may_follow():
+    net = gm.Network([L.Dense(2**18), *[L.Dropout(0.5)] * 40, L.Dense(1)], (1,))
+    dy = net.forward(np.ones((2, 1), np.float32), training=True)
+    with pytest.raises(MemoryError):
+        net.forward(np.ones((2**22, 1), np.float32), training=True)
+    assert net.backward(dy).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda vae: vae.decode(np.ones((1, 2), np.float32)),
+        lambda vae: vae.evaluate(small.images(2)),
+        lambda vae: vae.train_step(small.images(2)),
+        lambda vae: vae.networks["decoder"].forward(np.ones((2, 2), np.float32)),
+        lambda vae: vae.sample(300),  # more than there is room for
+    ],
+)
+def test_what_computes_with_a_network_takes_its_backward(call):
+    vae = small.vae()
+    decoder = vae.networks["decoder"]
+    dy = decoder.forward(np.ones((2, 2), np.float32), training=True)
+    call(vae)
+    with pytest.raises(ValueError, match="no forward"):
+        decoder.backward(dy)
 
 
 @pytest.mark.parametrize(("field", "text"), [("kind", "Dense\0"), ("precision", "bf16\0"), ("precision", "\ud800")])

@@ -271,14 +271,19 @@ static void weigh_piece(gm_vae *vae, const gm_latent_draws *draws, int64_t start
     for (int64_t n = 0; n < N; n++) log_weights[n] -= losses[n] + constant;
 }
 
+/* first + count <= most, for a count >= 0. */
+static bool fits(uint64_t first, int64_t count, uint64_t most) {
+    return first <= most && (uint64_t)count <= most - first;
+}
+
 gm_status gm_vae_log_weights(gm_vae *vae, const gm_images *x, const int64_t *labels, const gm_vae_draws *draws,
                              double *log_weights, gm_error *error) {
     const uint64_t most_images = (uint64_t)1 << 32, most_draws = (uint64_t)1 << 40;
     int64_t D = draws->count;
     GM_TRY(check_batch(vae, x, labels, error));
     GM_REQUIRE(D >= 1, error, GM_VALUE_ERROR, "VAE: %" PRId64 " draws, at least 1 is needed", D);
-    GM_REQUIRE(draws->first_image <= most_images - (uint64_t)x->N && draws->first_draw <= most_draws - (uint64_t)D,
-               error, GM_OVERFLOW_ERROR, "VAE: more than 2^32 images or 2^40 draws");
+    GM_REQUIRE(fits(draws->first_image, x->N, most_images) && fits(draws->first_draw, D, most_draws), error,
+               GM_OVERFLOW_ERROR, "VAE: more than 2^32 images or 2^40 draws");
     GM_TRY(gm_vae_reserve(vae, PIECE, error));
     for (int64_t first = 0; first < x->N; first += PIECE) {
         int64_t images = min_of(PIECE, x->N - first), rows = images * D;

@@ -187,6 +187,7 @@ static void forward_layer(gm_network *network, int i, int64_t N, const float *x)
 
 float *gm_network_forward(gm_network *network, int64_t N, const float *x, unsigned flags) {
     network->flags = flags;
+    network->uses++;
     for (int i = 0; i < network->count; i++) {
         forward_layer(network, i, N, x);
         x = network->nodes[i].y;
@@ -252,6 +253,7 @@ static void backward_layer(gm_network *network, int i, int64_t N, float *dy, flo
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants) {
     bool want_input = wants & GM_WANT_INPUT;
     int lowest = want_input ? 0 : network->first;
+    network->uses++;
     if (wants & GM_ADD) gm_network_write_gradients(network);
     for (int i = network->count - 1; i >= lowest; i--) {
         const gm_node *n = &network->nodes[i];
@@ -282,6 +284,7 @@ gm_status gm_network_keep_signals(gm_network *network, const char *purpose, gm_e
     gm_network_write_gradients(network);
     gm_arena_free(&network->plan.arena);
     network->plan = (gm_plan){.capacity = 0};
+    network->uses++;
     return GM_OK;
 }
 
@@ -350,6 +353,7 @@ int64_t gm_network_trainable(const gm_network *network) { return network->traina
 int64_t gm_network_buffers(const gm_network *network) { return network->buffers; }
 float *gm_network_parameters(gm_network *network) { return network->parameters; }
 int64_t gm_network_plan_bytes(const gm_network *network) { return network->plan.arena.capacity; }
+uint64_t gm_network_uses(const gm_network *network) { return network->uses; }
 float *gm_network_input(gm_network *network) { return network->plan.input; }
 const gm_meter *gm_network_meter(const gm_network *network, int index, gm_pass_kind kind) {
     return &network->nodes[index].meters[kind];

@@ -34,6 +34,10 @@ float *gm_network_gradients(gm_network *network);
 gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error);
 int64_t gm_network_plan_bytes(const gm_network *network);
 
+/* Counts what overwrites or replaces the plan: forward and backward passes, new plans. A backward pass may follow a training
+ * forward while it stays. */
+uint64_t gm_network_uses(const gm_network *network);
+
 /* A buffer (capacity, input shape) to assemble inputs in. Moves with gm_network_reserve. */
 float *gm_network_input(gm_network *network);
 

@@ -197,5 +197,6 @@ gm_status gm_network_reserve(gm_network *network, int64_t N, gm_error *error) {
     gm_network_write_gradients(network);
     gm_arena_free(&network->plan.arena);
     network->plan = p;
+    network->uses++;
     return GM_OK;
 }

@@ -56,6 +56,7 @@ struct gm_network {
     gm_arena weights;
     gm_plan plan;
     uint64_t seed, clock;
+    uint64_t uses; /* gm_network_uses */
     uint32_t stream;
     unsigned flags; /* of the last forward */
     gm_node nodes[];

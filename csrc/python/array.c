@@ -117,7 +117,6 @@ PyObject *gmpy_vector_new(gmpy_dtype dtype, int64_t n, void **data) {
 PyObject *gmpy_view_new(float *data, const gm_shape *shape, PyObject *owner) {
     npy_intp dims[GM_MAX_RANK];
     for (int i = 0; i < shape->rank; i++) dims[i] = (npy_intp)shape->dim[i];
-    if (data == NULL) return PyArray_SimpleNew(shape->rank, dims, NPY_FLOAT32); /* nothing to see: an empty array */
     PyObject *array = PyArray_SimpleNewFromData(shape->rank, dims, NPY_FLOAT32, data);
     if (array == NULL) return NULL;
     if (PyArray_SetBaseObject((PyArrayObject *)array, Py_NewRef(owner)) < 0)

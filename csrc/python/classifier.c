@@ -31,7 +31,7 @@ static int create_core(gmpy_classifier *self) {
     gm_network *network = self->model.networks[0]->core;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_classifier_create(&self->config, network, &self->core, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_classifier_create(&self->config, network, &self->core, &error));
     if (status != GM_OK) return gmpy_fail(&error);
     self->model.optimizers[0] = gm_classifier_optimizer(self->core);
     self->model.optimizer_count = 1;
@@ -78,7 +78,7 @@ static PyObject *losses_of(gmpy_classifier *self, PyObject *args, losses_functio
     gm_error error = {GM_OK, ""};
     gm_classifier_losses losses = {0, 0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = compute(self->core, &images, labels, &losses, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = compute(self->core, &images, labels, &losses, &error));
     return status == GM_OK ? Py_BuildValue("(dd)", losses.loss, losses.accuracy) : gmpy_raise(&error);
 }
 
@@ -106,7 +106,7 @@ static PyObject *rows_of(gmpy_classifier *self, PyObject *x, int64_t width, rows
     if (rows == NULL) return NULL;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = compute(self->core, &images, values, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = compute(self->core, &images, values, &error));
     if (status == GM_OK) return rows;
     Py_DECREF(rows);
     return gmpy_raise(&error);

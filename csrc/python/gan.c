@@ -48,7 +48,8 @@ static int create_core(gmpy_gan *self) {
     gm_error error = {GM_OK, ""};
     gm_status status;
     for (int i = 0; i < self->model.network_count; i++) core[i] = self->model.networks[i]->core;
-    GMPY_COMPUTE(&self->model, status = gm_gan_create(&self->config, core[0], core[1], core[2], &self->core, &error));
+    GMPY_MODEL_LOCKED(&self->model,
+                      status = gm_gan_create(&self->config, core[0], core[1], core[2], &self->core, &error));
     if (status != GM_OK) return gmpy_fail(&error);
     self->model.optimizer_count = 2;
     for (int i = 0; i < 2; i++) self->model.optimizers[i] = gm_gan_optimizer(self->core, i);
@@ -146,7 +147,7 @@ static PyObject *gan_train_step(gmpy_gan *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_gan_losses losses = {0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_gan_train_step(self->core, &batch, &losses, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_gan_train_step(self->core, &batch, &losses, &error));
     return losses_tuple(status, &losses, &error);
 }
 
@@ -163,7 +164,7 @@ static PyObject *gan_evaluate(gmpy_gan *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_gan_losses losses = {0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_gan_evaluate(self->core, &images, labels, seed, &losses, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_gan_evaluate(self->core, &images, labels, seed, &losses, &error));
     return losses_tuple(status, &losses, &error);
 }
 
@@ -182,7 +183,7 @@ static PyObject *gan_generate(gmpy_gan *self, PyObject *args) {
     if (images == NULL) return NULL;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_gan_generate(self->core, z.dim[0], z.data, labels, pixels, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_gan_generate(self->core, z.dim[0], z.data, labels, pixels, &error));
     if (status == GM_OK) return images;
     Py_DECREF(images);
     return gmpy_raise(&error);
@@ -201,7 +202,7 @@ static PyObject *gan_discriminate(gmpy_gan *self, PyObject *args) {
     if (result == NULL) return NULL;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_gan_discriminate(self->core, &images, labels, outputs, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_gan_discriminate(self->core, &images, labels, outputs, &error));
     if (status == GM_OK) return result;
     Py_DECREF(result);
     return gmpy_raise(&error);
@@ -222,7 +223,7 @@ static PyObject *gan_prior(gmpy_gan *self, PyObject *args) {
     if (PyErr_Occurred()) return NULL;
     PyObject *z = gmpy_batch_new(n, &latent, &values);
     if (z != NULL)
-        GMPY_COMPUTE(&self->model, gm_gan_prior(self->core, n, seed_object == Py_None ? NULL : &seed, values));
+        GMPY_MODEL_LOCKED(&self->model, gm_gan_prior(self->core, n, seed_object == Py_None ? NULL : &seed, values));
     return z;
 }
 

@@ -36,10 +36,6 @@ void gmpy_model_unlock(gmpy_model *model) {
     for (int i = model->network_count - 1; i >= 0; i--) gmpy_unlock(&model->lock_order[i]->mutex);
 }
 
-void gmpy_model_forget_pending_lock_held(gmpy_model *model) {
-    for (int i = 0; i < model->network_count; i++) model->networks[i]->pending = 0;
-}
-
 /* The networks cannot lead back to the model, so there is nothing that tp_clear would have to break. */
 int gmpy_model_traverse(PyObject *self, visitproc visit, void *arg) {
     gmpy_model *model = (gmpy_model *)self;

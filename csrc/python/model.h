@@ -27,14 +27,9 @@ int gmpy_model_adopt(gmpy_model *model, PyObject *const networks[], int count, c
 
 void gmpy_model_lock(gmpy_model *model);
 void gmpy_model_unlock(gmpy_model *model);
-/* The model is about to use its networks: a training forward of theirs has lost its backward. */
-void gmpy_model_forget_pending_lock_held(gmpy_model *model);
 
 /* GMPY_LOCKED with a model's locks. */
 #define GMPY_MODEL_LOCKED(model, statement) GMPY_BETWEEN(gmpy_model_lock(model), statement, gmpy_model_unlock(model))
-
-/* The same, for a statement that uses the networks. */
-#define GMPY_COMPUTE(model, statement) GMPY_MODEL_LOCKED(model, gmpy_model_forget_pending_lock_held(model); statement)
 
 /* Py_tp_traverse, and the part of Py_tp_dealloc behind the freeing of the core. */
 int gmpy_model_traverse(PyObject *self, visitproc visit, void *arg);

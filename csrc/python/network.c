@@ -159,18 +159,17 @@ static void network_dealloc(gmpy_network *self) {
 static gm_status train_forward_lock_held(gmpy_network *self, const gmpy_array *x, float *y, size_t in_bytes,
                                          size_t out_bytes, gm_error *error) {
     int64_t N = x->dim[0];
-    self->pending = 0;
     GM_TRY(gm_network_reserve(self->core, N, error));
     float *input = gm_network_input(self->core);
     memcpy(input, x->data, in_bytes);
     memcpy(y, gm_network_forward(self->core, N, input, GM_TRAINING), out_bytes);
     gm_network_commit(self->core);
     self->pending = N;
+    self->uses = gm_network_uses(self->core);
     return GM_OK;
 }
 
 static gm_status predict_lock_held(gmpy_network *self, const gmpy_array *x, float *y, gm_error *error) {
-    self->pending = 0; /* inference overwrites what backward would need */
     return gm_network_predict(self->core, x->dim[0], x->data, y, error);
 }
 
@@ -209,11 +208,11 @@ static PyObject *network_forward(gmpy_network *self, PyObject *args) {
 /* dy (N, out) is overwritten; dx (N, in) is filled. */
 static gm_status backward_lock_held(gmpy_network *self, int64_t N, float *dy, float *dx, size_t in_bytes,
                                     gm_error *error) {
-    GM_REQUIRE(self->pending > 0, error, GM_VALUE_ERROR,
+    bool stands = self->pending > 0 && self->uses == gm_network_uses(self->core);
+    GM_REQUIRE(stands, error, GM_VALUE_ERROR,
                "backward: no forward(x, training=True) to follow; it may be called once after each");
     GM_REQUIRE(self->pending == N, error, GM_VALUE_ERROR,
                "backward: dy has %lld samples, the forward before it had %lld", (long long)N, (long long)self->pending);
-    self->pending = 0;
     memcpy(dx, gm_network_backward(self->core, N, dy, GM_WANT_INPUT | GM_WANT_PARAMETERS), in_bytes);
     return GM_OK;
 }
@@ -281,18 +280,22 @@ static PyObject *network_tensors(gmpy_network *self, PyObject *unused) {
 PyDoc_STRVAR(layers_doc, "layers($self, /)\n--\n\nA list of (kind, output shape, trainable parameters, bytes of a "
                          "value of the output as it is stored).");
 
+static PyObject *layer_tuple(const gm_layer *layer, bool y_pairs) {
+    long long count = 0;
+    for (int k = 0; k < layer->parameter_count; k++)
+        if (layer->parameter[k].trainable) count += layer->parameter[k].count;
+    PyObject *shape = gmpy_shape_tuple(&layer->out);
+    return shape ? Py_BuildValue("(sNLi)", layer->ops->name, shape, count, y_pairs ? 2 : 4) : NULL;
+}
+
 static PyObject *network_layers(gmpy_network *self, PyObject *unused) {
     (void)unused;
     PyObject *list = PyList_New(0);
     for (int i = 0; list != NULL && i < gm_network_layer_count(self->core); i++) {
         const gm_layer *layer = gm_network_layer(self->core, i);
-        long long count = 0;
-        for (int k = 0; k < layer->parameter_count; k++)
-            if (layer->parameter[k].trainable) count += layer->parameter[k].count;
-        PyObject *shape = gmpy_shape_tuple(&layer->out);
-        int bytes = layer->y_pairs ? 2 : 4;
-        if (append(list, shape ? Py_BuildValue("(sNLi)", layer->ops->name, shape, count, bytes) : NULL) < 0)
-            Py_CLEAR(list);
+        bool y_pairs; /* not fixed: a model may have its network keep signals */
+        GMPY_LOCKED(&self->mutex, y_pairs = layer->y_pairs);
+        if (append(list, layer_tuple(layer, y_pairs)) < 0) Py_CLEAR(list);
     }
     return list;
 }

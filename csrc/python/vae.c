@@ -42,7 +42,8 @@ static int create_core(gmpy_vae *self) {
     gm_error error = {GM_OK, ""};
     gm_status status;
     for (int i = 0; i < NETWORKS; i++) core[i] = self->model.networks[i]->core;
-    GMPY_COMPUTE(&self->model, status = gm_vae_create(&self->config, core[0], core[1], core[2], &self->core, &error));
+    GMPY_MODEL_LOCKED(&self->model,
+                      status = gm_vae_create(&self->config, core[0], core[1], core[2], &self->core, &error));
     if (status != GM_OK) return gmpy_fail(&error);
     for (int i = 0; i < NETWORKS; i++) self->model.optimizers[i] = gm_vae_optimizer(self->core, i);
     self->model.optimizer_count = NETWORKS;
@@ -110,7 +111,8 @@ static PyObject *vae_train_step(gmpy_vae *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_vae_losses losses = {0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_vae_train_step(self->core, &images, labels, noise.data, &losses, &error));
+    GMPY_MODEL_LOCKED(&self->model,
+                      status = gm_vae_train_step(self->core, &images, labels, noise.data, &losses, &error));
     return losses_tuple(status, &losses, &error);
 }
 
@@ -127,7 +129,7 @@ static PyObject *vae_evaluate(gmpy_vae *self, PyObject *args) {
     gm_error error = {GM_OK, ""};
     gm_vae_losses losses = {0};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_vae_evaluate(self->core, &images, labels, seed, &losses, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_vae_evaluate(self->core, &images, labels, seed, &losses, &error));
     return losses_tuple(status, &losses, &error);
 }
 
@@ -152,7 +154,7 @@ static PyObject *vae_log_weights(gmpy_vae *self, PyObject *args) {
     if (status != GM_OK) return gmpy_raise(&error);
     PyObject *weights = gmpy_vector_new(GMPY_FLOAT64, size, &values);
     if (weights == NULL) return NULL;
-    GMPY_COMPUTE(&self->model, status = gm_vae_log_weights(self->core, &images, labels, &draws, values, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_vae_log_weights(self->core, &images, labels, &draws, values, &error));
     if (status == GM_OK) return weights;
     Py_DECREF(weights);
     return gmpy_raise(&error);
@@ -174,7 +176,7 @@ static PyObject *vae_encode(gmpy_vae *self, PyObject *args) {
     if (logvar != NULL) {
         gm_error error = {GM_OK, ""};
         gm_status status;
-        GMPY_COMPUTE(&self->model, status = gm_vae_encode(self->core, &images, labels, means, logvars, &error));
+        GMPY_MODEL_LOCKED(&self->model, status = gm_vae_encode(self->core, &images, labels, means, logvars, &error));
         result = status == GM_OK ? PyTuple_Pack(2, mean, logvar) : gmpy_raise(&error);
     }
     Py_XDECREF(mean);
@@ -197,7 +199,7 @@ static PyObject *vae_decode(gmpy_vae *self, PyObject *args) {
     if (images == NULL) return NULL;
     gm_error error = {GM_OK, ""};
     gm_status status;
-    GMPY_COMPUTE(&self->model, status = gm_vae_decode(self->core, z.dim[0], z.data, labels, pixels, &error));
+    GMPY_MODEL_LOCKED(&self->model, status = gm_vae_decode(self->core, z.dim[0], z.data, labels, pixels, &error));
     if (status == GM_OK) return images;
     Py_DECREF(images);
     return gmpy_raise(&error);
@@ -218,7 +220,7 @@ static PyObject *vae_prior(gmpy_vae *self, PyObject *args) {
     if (PyErr_Occurred()) return NULL;
     PyObject *z = gmpy_batch_new(n, &latent, &values);
     if (z != NULL)
-        GMPY_COMPUTE(&self->model, gm_vae_prior(self->core, n, seed_object == Py_None ? NULL : &seed, values));
+        GMPY_MODEL_LOCKED(&self->model, gm_vae_prior(self->core, n, seed_object == Py_None ? NULL : &seed, values));
     return z;
 }
 
