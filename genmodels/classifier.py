@@ -75,7 +75,7 @@ class Classifier(CoreModel):
         nothing.
 
         Raises ValueError or TypeError for unfit input, MemoryError or OverflowError for a batch too large, and
-        FloatingPointError when the loss or a gradient is not finite. The weights then stay as they were.
+        FloatingPointError when the loss or a gradient is not finite. The model then stays as it was.
         """
         return _losses(self._core.train_step(*self._labelled(x, labels)))
 

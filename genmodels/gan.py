@@ -181,7 +181,8 @@ class GAN(LatentModel):
         generator's last, replaces the draws; mix (N,) or (critic_steps, N) in [0, 1] replaces the penalty's e.
 
         Raises ValueError or TypeError for unfit input, MemoryError or OverflowError for a batch too large, and
-        FloatingPointError when a loss or a gradient is not finite: that update is not made, nor those behind it.
+        FloatingPointError when a loss or a gradient is not finite: that update is not made, nor those behind it, and
+        moving statistics and random streams stay where the last update before it, if any, left them.
         """
         images, shape = self._stacked(x)
         parts, n = len(images) // shape[-1], shape[-1]

@@ -116,7 +116,7 @@ class VAE(LatentModel):
         standard normal distribution. Any N: a larger one than before makes room first, the others allocate nothing.
 
         Raises ValueError or TypeError for unfit input, MemoryError or OverflowError for a batch too large, and
-        FloatingPointError when the loss or a gradient is not finite. The weights then stay as they were.
+        FloatingPointError when the loss or a gradient is not finite. The model then stays as it was.
         """
         images, classes = self._batch(x, labels)
         if noise is not None:

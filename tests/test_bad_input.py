@@ -307,16 +307,14 @@ def test_unfit_configs(change, error, words):
     [("encoder.1.kernel", np.nan), ("decoder.0.kernel", 3e38), ("head.0.bias", 200), ("decoder.0.bias", -np.inf)],
 )
 def test_a_step_that_diverges_leaves_the_model(name, value):
-    """A loss that overflows stops the step: FloatingPointError, and no parameter, statistic or slot has moved."""
+    """A loss that overflows stops the step: FloatingPointError, and nothing of the model has moved."""
     vae = build()
     vae.train_step(pixels())
     vae.weights[name][...] = value
     before = snapshot(vae)
     with pytest.raises(FloatingPointError):
         vae.train_step(np.random.default_rng(0).random((3, *SHAPE), dtype=np.float32))
-    after = snapshot(vae)
-    assert after[0] == before[0]
-    assert after[1]["encoder.steps"] == before[1]["encoder.steps"]
+    assert snapshot(vae) == before
 
 
 # ---- networks -------------------------------------------------------------------------------------

@@ -89,18 +89,16 @@ def test_it_learns():
 
 
 def test_a_step_that_diverges_changes_nothing():
-    """The loss overflows, then a gradient does: neither leaves a trace but the dropout's clock."""
+    """The loss overflows, then a gradient does: neither leaves a trace."""
     for scale in (1e38, 1e25):
         model, (x, y) = small.classifier(), (small.images(), np.arange(small.TRAINING) % 3)
         model.train_step(x, y)
         model.weights["network.5.kernel"][...] = scale
         model.weights["network.7.kernel"][...] = np.linspace(-scale, scale, 36).reshape(12, 3)
-        weights, counters, _ = snapshot(model)
+        before = snapshot(model)
         with pytest.raises(FloatingPointError, match=r"training diverged: at step 2 .* lower learning rate"):
             model.train_step(x, y)
-        after, moved, _ = snapshot(model)
-        assert after == weights
-        assert moved | {"network.clock": 0} == counters | {"network.clock": 0}
+        assert snapshot(model) == before
 
 
 # ---- what it tells of images ----------------------------------------------------------------------

@@ -346,6 +346,31 @@ def test_divergence_leaves_finite_weights_and_the_last_checkpoint(objective, tmp
     assert np.isfinite(loaded.sample(3)).all()
 
 
+def test_an_update_that_diverges_leaves_no_trace():
+    """Of the discriminator, whose passes have moved statistics and streams of both networks by then."""
+    gan, x = small.gan(), small.images(40)
+    gan.train_step(x)
+    gan.weights["discriminator.5.kernel"][...] = 3e38
+    before = small.state(gan)
+    with pytest.raises(FloatingPointError, match="discriminator's step 6"):
+        gan.train_step(x)
+    assert small.state(gan) == before
+
+
+def test_a_generators_update_that_diverges_leaves_what_the_discriminator_learned(tmp_path):
+    gan, x, noise = small.gan(), small.images(40), normal(6, 40, 2)
+    gan.weights["generator.0.kernel"][...] = 2
+    noise[5] = 3e38  # its own is the last, and overflows
+    before, parameters = gan._counters(), gan.networks["generator"].parameters.copy()
+    with pytest.raises(FloatingPointError, match="generator's step 1"):
+        gan.train_step(x, noise=noise)
+    moved = {name: after - before[name] for name, after in gan._counters().items() if after != before[name]}
+    assert moved == {"generator.clock": 5, "discriminator.clock": 10, "discriminator.steps": 5}
+    np.testing.assert_array_equal(gan.networks["generator"].parameters, parameters)
+    gan.save(tmp_path / "model.safetensors")  # all statistics are finite
+    gan.train_step(x)
+
+
 # ---- files ----------------------------------------------------------------------------------------
 
 

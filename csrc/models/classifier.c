@@ -101,11 +101,16 @@ gm_status gm_classifier_train_step(gm_classifier *classifier, const gm_images *x
     double N = (double)x->N;
     GM_TRY(gm_check_images("classifier", x, &classifier->config.image, labels, classifier->config.num_classes, error));
     GM_TRY(gm_network_reserve(network, x->N, error));
+    gm_network_note(network);
     float *logits = forward_piece(classifier, x, 0, x->N, GM_TRAINING);
     gm_classifier_losses sums = loss_of_piece(classifier, x->N, logits, labels, 1.0 / N);
     *losses = (gm_classifier_losses){.loss = sums.loss / N, .accuracy = sums.accuracy / N};
     gm_network_backward(network, x->N, logits, GM_WANT_PARAMETERS | GM_UPDATE_NEXT);
-    GM_TRY(check_finite(classifier, losses->loss, error));
+    gm_status status = check_finite(classifier, losses->loss, error);
+    if (status != GM_OK) {
+        gm_network_restore(network);
+        return status;
+    }
     gm_network_commit(network);
     gm_network_update(network, classifier->optimizer);
     return GM_OK;

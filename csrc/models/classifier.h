@@ -31,7 +31,7 @@ void gm_classifier_free(gm_classifier *classifier);
 int64_t gm_classifier_feature_count(const gm_classifier *classifier);
 
 /* One optimizer step; labels (N). GM_NONFINITE_ERROR: the loss or a gradient is not finite (or a gradient exceeds
- * GM_MAX_GRADIENT); nothing was changed but the network's clock. */
+ * GM_MAX_GRADIENT); nothing was changed but the gradients. */
 gm_status gm_classifier_train_step(gm_classifier *classifier, const gm_images *x, const int64_t *labels,
                                    gm_classifier_losses *losses, gm_error *error);
 

@@ -5,7 +5,7 @@
  *     once:                D(G(noise)) -> loss, back through D, whose weights stay, and G;    update of G
  *
  * All passes are in training mode, and each moves the moving statistics of its network. An update is made when its loss
- * and its gradients are finite. */
+ * and its gradients are finite; else what its passes moved is put back. */
 #include "models/gan.h"
 
 #include <inttypes.h>
@@ -366,6 +366,18 @@ static const float *mix_of(gm_gan *gan, const gm_gan_batch *batch, int64_t k) {
     return gan->buffers.mix;
 }
 
+/* Before an update and, where that failed, behind it: what its passes moved is put back. */
+static gm_gan_streams note(gm_gan *gan) {
+    for (int i = 0; i < OPTIMIZERS; i++) gm_network_note(gan->network[i]);
+    return gm_gan_get_streams(gan);
+}
+
+static gm_status restore(gm_gan *gan, gm_gan_streams streams, gm_status status) {
+    for (int i = 0; i < OPTIMIZERS; i++) gm_network_restore(gan->network[i]);
+    gm_gan_set_streams(gan, streams);
+    return status;
+}
+
 gm_status gm_gan_train_step(gm_gan *gan, const gm_gan_batch *batch, gm_gan_losses *losses, gm_error *error) {
     int64_t K = gan->config.critic_steps;
     GM_TRY(check_batch(gan, batch, error));
@@ -374,13 +386,17 @@ gm_status gm_gan_train_step(gm_gan *gan, const gm_gan_batch *batch, gm_gan_losse
     if (!has_learned(gan)) follow(gan, 0); /* from where it stands: its weights may have been set by hand */
     for (int64_t k = 0; k < K; k++) {
         gm_gan_losses once = {0};
+        gm_gan_streams before = note(gan);
         const float *noise = noise_of(gan, batch, k), *mix = mix_of(gan, batch, k);
-        GM_TRY(train_discriminator(gan, batch, k, noise, mix, &once, error));
+        gm_status status = train_discriminator(gan, batch, k, noise, mix, &once, error);
+        if (status != GM_OK) return restore(gan, before, status);
         losses->discriminator += once.discriminator / (double)K;
         losses->penalty += once.penalty / (double)K;
         losses->wasserstein += once.wasserstein / (double)K;
     }
-    return train_generator(gan, batch, noise_of(gan, batch, K), losses, error);
+    gm_gan_streams before = note(gan);
+    gm_status status = train_generator(gan, batch, noise_of(gan, batch, K), losses, error);
+    return status == GM_OK ? GM_OK : restore(gan, before, status);
 }
 
 /* ---- Inference ---- */

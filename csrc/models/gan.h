@@ -60,7 +60,8 @@ gm_status gm_gan_reserve(gm_gan *gan, int64_t N, gm_error *error);
 
 /* critic_steps updates of the discriminator, each on newly generated images, then one of the generator through the
  * updated discriminator. GM_NONFINITE_ERROR: a loss or gradient is not finite (or exceeds GM_MAX_GRADIENT); that update
- * and those behind it were not made, and the weights are finite. */
+ * and those behind it were not made and left nothing but gradients: the model is as the last one before it, if any, left it. The
+ * arrays of the batch are read between the updates, so they must not be memory that these write. */
 gm_status gm_gan_train_step(gm_gan *gan, const gm_gan_batch *batch, gm_gan_losses *losses, gm_error *error);
 
 /* The losses in inference mode, without a step and without the penalty; any N. Noise from the stream `seed` names. */

@@ -212,10 +212,22 @@ static void update(gm_vae *vae) {
     }
 }
 
+/* Before a step and, where that failed, behind it: nothing has moved then. */
+static gm_vae_streams note(gm_vae *vae) {
+    for (int i = 0; i < NETWORKS; i++) gm_network_note(vae->network[i]);
+    return gm_vae_get_streams(vae);
+}
+
+static void restore(gm_vae *vae, gm_vae_streams streams) {
+    for (int i = 0; i < NETWORKS; i++) gm_network_restore(vae->network[i]);
+    gm_vae_set_streams(vae, streams);
+}
+
 gm_status gm_vae_train_step(gm_vae *vae, const gm_images *x, const int64_t *labels, const float *noise,
                             gm_vae_losses *losses, gm_error *error) {
     GM_TRY(check_batch(vae, x, labels, error));
     GM_TRY(gm_vae_reserve(vae, x->N, error));
+    gm_vae_streams before = note(vae);
     if (!noise) {
         gm_random_normal(&vae->noise, x->N * vae->config.latent_dim, vae->buffers.noise);
         noise = vae->buffers.noise;
@@ -223,9 +235,12 @@ gm_status gm_vae_train_step(gm_vae *vae, const gm_images *x, const int64_t *labe
     const float *h;
     *losses = forward_piece(vae, x, 0, x->N, labels, noise, GM_TRAINING, &h);
     backward(vae, x->N, noise, h);
-    GM_TRY(check_finite(vae, losses, error));
-    update(vae);
-    return GM_OK;
+    gm_status status = check_finite(vae, losses, error);
+    if (status == GM_OK)
+        update(vae);
+    else
+        restore(vae, before);
+    return status;
 }
 
 /* ---- Inference ---- */

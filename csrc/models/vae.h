@@ -40,7 +40,7 @@ gm_status gm_vae_reserve(gm_vae *vae, int64_t N, gm_error *error);
 
 /* One optimizer step. labels (N) when conditional, else NULL; noise (N, latent) or NULL to draw it.
  * GM_NONFINITE_ERROR: loss or gradient is not finite (or a gradient exceeds GM_MAX_GRADIENT); nothing was changed
- * but the position of the random streams. */
+ * but the gradients. */
 gm_status gm_vae_train_step(gm_vae *vae, const gm_images *x, const int64_t *labels, const float *noise,
                             gm_vae_losses *losses, gm_error *error);
 

@@ -62,6 +62,7 @@ static void lay_out_weights(gm_network *network, gm_arena *arena) {
     float *parameters = gm_arena_floats(arena, before + network->trainable + network->buffers);
     network->parameters = parameters ? parameters + before : NULL;
     network->gradients = gm_arena_floats(arena, network->trainable);
+    network->noted = gm_arena_floats(arena, network->buffers);
 }
 
 static void place_weights(gm_network *network) {
@@ -313,6 +314,18 @@ void gm_network_commit(gm_network *network) {
         gm_pass pass = {.saved = network->plan.places[i].saved};
         if (layer->ops->commit) layer->ops->commit(layer, &pass);
     }
+}
+
+static float *statistics(gm_network *network) { return network->parameters + network->trainable; }
+
+void gm_network_note(gm_network *network) {
+    memcpy(network->noted, statistics(network), (size_t)network->buffers * sizeof(float));
+    network->noted_clock = network->clock;
+}
+
+void gm_network_restore(gm_network *network) {
+    memcpy(statistics(network), network->noted, (size_t)network->buffers * sizeof(float));
+    network->clock = network->noted_clock;
 }
 
 int64_t gm_network_piece(const gm_network *network, int64_t N) {

@@ -80,6 +80,11 @@ void gm_network_tangent(gm_network *network, int64_t N, const float *t);
  * between. Apart from the forward, so that a step that fails changes nothing. */
 void gm_network_commit(gm_network *network);
 
+/* Notes the moving statistics and the clock, for gm_network_restore to put back: before the passes of an update that may turn
+ * out to have failed. */
+void gm_network_note(gm_network *network);
+void gm_network_restore(gm_network *network);
+
 /* The largest |gradient|, or a bound of it that GM_MAX_GRADIENT bounds; infinity when one is not finite. */
 float gm_network_gradient_peak(gm_network *network);
 

@@ -53,6 +53,8 @@ struct gm_network {
     gm_shape input, output;
     int64_t input_size, trainable, buffers;
     float *parameters, *gradients;
+    float *noted; /* (buffers), and the clock: gm_network_note */
+    uint64_t noted_clock;
     gm_arena weights;
     gm_plan plan;
     uint64_t seed, clock;
