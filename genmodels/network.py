@@ -83,9 +83,6 @@ class Network:
         if limit is not None and (count := _core.Network.count(configs, shape)) > limit:
             raise ValueError(f"the layers need {count:,} weights, at most {limit:,} are there")
         self._core = _core.Network(configs, shape, check.seed(seed), stream)
-        tensors = self._core.tensors()
-        self._weights = {name: value for name, value, _ in tensors}
-        self._gradients = {name: grad for name, _, grad in tensors if grad is not None}
 
     # ---- what it is -------------------------------------------------------------------------------
 
@@ -119,13 +116,13 @@ class Network:
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """All weights and moving statistics by name, "<layer index>.<name>": live views; write with `[...] =`."""
-        return Tensors(self._weights)
+        return Tensors((name, value) for name, value, _ in self._core.tensors())
 
     @property
     def gradients(self) -> Mapping[str, np.ndarray]:
         """The gradients of the trainable weights by the same names: live views."""
         self.parameter_gradients  # noqa: B018 - before somebody asks for them a training step need not write them all
-        return Tensors(self._gradients)
+        return Tensors((name, gradient) for name, _, gradient in self._core.tensors() if gradient is not None)
 
     @property
     def parameters(self) -> np.ndarray:

@@ -55,6 +55,18 @@ def test_networks_are_fixed():
         model.networks["nope"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a shape or dtype that is set in place
+def test_the_form_of_an_array_is_changed_for_its_holder_alone(tmp_path):
+    model, path = small.vae(), tmp_path / "model.safetensors"
+    before = small.state(model)
+    for network in model.networks.values():
+        for array in (*network.weights.values(), *network.gradients.values()):
+            array.shape = (1, -1)
+            array.dtype = np.int32
+    model.save(path)
+    assert small.state(model) == before == small.state(gm.load(path))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_may_use_a_model_that_a_thread_was_training():
     """The child has no such thread, which would never give the model's lock back."""
