@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from .layers import Layer
 from .model import FAMILIES, Model
 from .network import PRECISIONS, Network
 from .optimizers import Optimizer
+
+Array = TypeVar("Array", np.ndarray, "np.ndarray | None")
 
 
 class CoreModel(Model):
@@ -47,7 +49,14 @@ class CoreModel(Model):
     def _check_data(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
         images, classes = self._batch(x, y)
         _core.check_images(images, self.input_shape)
-        return images, classes
+        return self._apart(images), self._apart(classes)
+
+    def _apart(self, array: Array) -> Array:
+        """`array`, or a copy of one that lies in the networks' own memory: training reads its arguments after weights
+        and gradients have changed, and is to find what it was given."""
+        if array is None or array.flags.owndata:  # the networks' memory belongs to no array
+            return array
+        return array.copy() if any(network._holds(array) for network in self.networks.values()) else array
 
     # ---- the constructor's arguments ------------------------------------------------------------------
 

@@ -191,7 +191,8 @@ class GAN(LatentModel):
         places = None if mix is None else self._each("mix", mix, (n,), self.critic_steps)
         if places is not None and not (places.min() >= 0 and places.max() <= 1):
             raise ValueError(f"mix reaches from {places.min()} to {places.max()}, must be in [0, 1]")
-        return self._losses(self._core.train_step(images, parts, classes, draws, places))
+        apart = map(self._apart, (classes, draws, places))
+        return self._losses(self._core.train_step(self._apart(images), parts, *apart))
 
     def _stacked(self, x: Any) -> tuple[np.ndarray, tuple[int, ...]]:
         """The images of all parts one behind the other, and how they were given: (N,) or (critic_steps, N)."""

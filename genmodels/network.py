@@ -134,6 +134,11 @@ class Network:
         """Their gradients, one live 1-D view (parameter_count,)."""
         return self._core.gradients
 
+    def _holds(self, array: np.ndarray) -> bool:
+        """Whether weights or gradients lie in the array's memory."""
+        owned = [own for _, *both in self._core.tensors() for own in both if own is not None]
+        return any(np.may_share_memory(array, own) for own in owned)
+
     # ---- computing --------------------------------------------------------------------------------
 
     def forward(self, x: Any, training: bool = False) -> np.ndarray:

@@ -120,7 +120,7 @@ class VAE(LatentModel):
         """
         images, classes = self._batch(x, labels)
         if noise is not None:
-            noise = check.finite(check.floats(noise, (self.latent_dim,), "noise"), "noise")
+            noise = self._apart(check.finite(check.floats(noise, (self.latent_dim,), "noise"), "noise"))
         return _losses(self._core.train_step(images, classes, noise))
 
     def evaluate(self, x: Any, labels: Any = None) -> dict[str, float]:

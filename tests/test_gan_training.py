@@ -371,6 +371,30 @@ def test_a_generators_update_that_diverges_leaves_what_the_discriminator_learned
     gan.train_step(x)
 
 
+@pytest.mark.parametrize("train", [gm.GAN.train_step, lambda gan, x, y: gan.fit(x, y, epochs=2, verbose="silent")])
+def test_labels_that_lie_in_the_models_own_memory_are_read_as_they_were(train):
+    one, other = (build(num_classes=3, critic_steps=2) for _ in range(2))
+    labels = one.networks["discriminator"].weights["0.bias"].view(np.int64)
+    assert labels.flags.aligned  # else it would be copied anyway
+    train(one, small.images(2), labels)
+    train(other, small.images(2), np.zeros(2, int))
+    assert small.state(one) == small.state(other)
+    assert labels.any()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("x", (1, *SHAPE)), ("noise", (9, 3)), ("mix", (32,))])
+def test_floats_that_lie_in_the_models_own_memory_are_read_as_they_were(name, shape):
+    one, other = (build(objective="wgan-gp", critic_steps=2) for _ in range(2))
+    for gan in (one, other):
+        gan.networks["discriminator"].parameters[:] = np.random.default_rng(0).random(105)
+    own = one.networks["discriminator"].parameters[: np.prod(shape)].reshape(shape)
+    given = own.copy()
+    one.train_step(**({"x": small.images(shape[0])} | {name: own}))
+    other.train_step(**({"x": small.images(shape[0])} | {name: given}))
+    assert small.state(one) == small.state(other)
+    assert not np.array_equal(own, given)
+
+
 # ---- files ----------------------------------------------------------------------------------------
 
 

@@ -317,6 +317,18 @@ def test_what_it_was_built_with_is_fixed(name, value):
     assert vae.config == before
 
 
+def test_noise_that_lies_in_the_models_own_memory_is_read_as_it_was():
+    one, other = build(), build()
+    for vae in (one, other):
+        vae.networks["decoder"].parameter_gradients[...] = np.random.default_rng(0).standard_normal(256)
+    noise = one.networks["decoder"].parameter_gradients[:36].reshape(12, 3)
+    given = noise.copy()
+    one.train_step(data(), noise=noise)
+    other.train_step(data(), noise=given)
+    assert small.state(one) == small.state(other)
+    assert not np.array_equal(noise, given)
+
+
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_copies_go_through_a_file(duplicate):
     with pytest.raises(TypeError, match="cannot be copied or pickled: save"):
