@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ from . import _validate as check
 from . import layers
 from .core_model import CoreModel
 from .network import PRECISIONS, Network
+
+ROWS = 512
+"""Images drawn in one call of the core, after which Ctrl-C counts: as many as it puts through a network at a time, at
+most."""
 
 
 class LatentModel(CoreModel):
@@ -43,7 +48,8 @@ class LatentModel(CoreModel):
         """n new images (n, H, W, C), float32 in [0, 1], of codes drawn from the standard normal distribution.
 
         labels (n,) for a conditional model. With a seed the model's own random streams stay untouched, and the first
-        images do not depend on n: sample(5, seed=k) equals sample(9, seed=k)[:5].
+        images do not depend on n: sample(5, seed=k) equals sample(9, seed=k)[:5]. Ctrl-C ends it between two pieces of
+        the work and, as an error does, leaves the streams where they were.
         """
         n = check.integer(n, "n", 1)
         classes = check.labels(labels, n, self.num_classes)
@@ -55,15 +61,28 @@ class LatentModel(CoreModel):
         before = self._core.streams
         try:
             codes = mean + deviation * self._core.prior(n, seed)
-            return self._render(check.finite(codes, "z"), classes)
-        except (MemoryError, OverflowError, ValueError):
+            return self._render_all(check.finite(codes, "z"), classes)
+        except BaseException:
             self._core.streams = before
             raise
+
+    def _render_all(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+        """`_render`, with the same bits, in pieces."""
+        if len(codes) <= ROWS:
+            return self._render(codes, classes)
+        size = math.prod(self.input_shape)
+        if len(codes) * size > check.MAX_SIZE:
+            raise OverflowError(f"images: {len(codes)} x {size} elements exceed the limit of {check.MAX_SIZE}")
+        images = np.empty((len(codes), *self.input_shape), np.float32)
+        for start in range(0, len(codes), ROWS):
+            some = slice(start, start + ROWS)
+            images[some] = self._render(codes[some], None if classes is None else classes[some])
+        return images
 
     def _render_given(self, z: Any, labels: Any) -> np.ndarray:
         """The images of a caller's codes."""
         codes = check.finite(check.floats(z, (self.latent_dim,), "z"), "z")
-        return self._render(codes, check.labels(labels, len(codes), self.num_classes))
+        return self._render_all(codes, check.labels(labels, len(codes), self.num_classes))
 
     def _set_common(self, input_shape: Any, latent_dim: Any, num_classes: Any, precision: Any) -> None:
         self.input_shape = check.shape(input_shape, "input_shape", [3])

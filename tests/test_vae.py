@@ -329,6 +329,29 @@ def test_noise_that_lies_in_the_models_own_memory_is_read_as_it_was():
     assert not np.array_equal(noise, given)
 
 
+def test_many_images_are_drawn_in_pieces_with_the_same_bits(monkeypatch):
+    vae, sizes = build(), []
+    codes = vae._core.prior(1100, 5)
+    expected = vae._core.decode(codes, None)
+    monkeypatch.setattr(vae, "_render", lambda z, y: (sizes.append(len(z)), vae._core.decode(z, y))[1])
+    np.testing.assert_array_equal(vae.sample(1100, seed=5), expected)
+    np.testing.assert_array_equal(vae.decode(codes), expected)
+    assert sizes == 2 * [512, 512, 76]
+
+
+def test_ctrl_c_in_a_sample_leaves_the_streams(monkeypatch):
+    vae = build()
+
+    def interrupted(codes, classes):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vae, "_render", interrupted)
+    before = vae._counters()
+    with pytest.raises(KeyboardInterrupt):
+        vae.sample(3)
+    assert vae._counters() == before
+
+
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_copies_go_through_a_file(duplicate):
     with pytest.raises(TypeError, match="cannot be copied or pickled: save"):
