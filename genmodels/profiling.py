@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _validate as check
 from .layers import Layer
-from .model import Model
+from .model import FAMILIES, Model
 from .network import Network, described
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class ProfileRow:
     bytes: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
-    """What `profile` measured, as a table: `print` it, or let a notebook show it.
+    """What `profile` measured, as a table: the prompt, `print` and a notebook show it.
 
     Attributes:
         rows: a `ProfileRow` for every layer and pass that took time of its own. An activation that the product before
@@ -79,7 +79,7 @@ class Profile:
             raise ImportError("to_pandas needs pandas: pip install 'genmodels[all]'") from error
         return pd.DataFrame([astuple(row) for row in self.rows], columns=[field.name for field in fields(ProfileRow)])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         cells = [HEAD, *self._cells()]
         widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
         left = 3  # the first columns are words
@@ -131,7 +131,7 @@ def profile(model: Model | Network, x: Any, labels: Any = None, steps: int = 5) 
         return _profile_network(model, x, steps)
     if not isinstance(model, Model):
         raise TypeError(f"model must be a model or a Network, not {check.shown(model)}")
-    copy = type(model).from_config(model.config)
+    copy = FAMILIES[model.family].from_config(model.config)  # a subclass may have a constructor of its own
     for name, value in model.weights.items():
         copy.weights[name][...] = value
     return _measure(copy.networks, lambda: copy.train_step(x, labels), steps)
@@ -170,7 +170,8 @@ def _rows(networks: dict[str, Network], before: Meters, after: Meters, steps: in
         for index, layer in enumerate(network.layers):
             weights = sum(w.size for key, w in network.weights.items() if key.startswith(f"{index}."))
             for kind, passed in enumerate(PASSES):
-                calls, samples, products, seconds = np.subtract(after[name][index][kind], before[name][index][kind])
+                spans = zip(after[name][index][kind], before[name][index][kind], strict=True)
+                calls, samples, products, seconds = (end - start for end, start in spans)
                 if not calls:
                     continue
                 moved = _moved(passed, samples, calls, size, sizes[index], 4 * weights)

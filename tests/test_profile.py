@@ -114,6 +114,7 @@ def test_the_copy_has_the_models_weights():
 
 def test_a_table_for_people_notebooks_and_pandas():
     result = gm.profile(small_gan(), images())
+    assert repr(result) == str(result)
     lines = str(result).splitlines()
     assert lines[0].split()[:3] == ["network", "layer", "pass"]
     assert "whole step" in lines[-1]
@@ -122,6 +123,18 @@ def test_a_table_for_people_notebooks_and_pandas():
     frame = result.to_pandas()
     assert list(frame["seconds"]) == [row.seconds for row in result.rows]
     assert 0 <= result.rest < result.seconds
+    assert {type(number) for row in result.rows for number in (row.calls, row.seconds, row.flop, row.bytes)} == {float}
+
+
+def test_a_subclass_may_have_a_constructor_of_its_own():
+    class Own(gm.VAE):
+        def __init__(self, width):
+            decoder = [L.Dense(64), L.Reshape((8, 8, 1)), L.Sigmoid()]
+            super().__init__(
+                encoder=[L.Flatten(), L.Dense(width)], decoder=decoder, input_shape=(8, 8, 1), latent_dim=2
+            )
+
+    assert any(row.layer == "1 Dense(5)" for row in gm.profile(Own(5), images(), steps=1).rows)
 
 
 @pytest.mark.parametrize(
