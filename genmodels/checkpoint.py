@@ -30,7 +30,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """See `Model.save`."""
     history = model.history
     tensors = {**model.weights, **model._optimizer_tensors()}
-    check_finite(tensors)
+    check_values(tensors)
     tensors |= {_EPOCHS + name: np.array(history[name], np.float64) for name in history}
     tensors |= {_STEPS + name: np.array(history.steps[name], np.float64) for name in history.steps}
     values = {
@@ -81,7 +81,7 @@ def _rebuild(tensors: dict[str, np.ndarray], metadata: Mapping[str, str]) -> Mod
     values = {name: _json(metadata, name) for name in ("config", "counters", "position", "interrupted", "recipe")}
     history = History(_take(tensors, _EPOCHS), _take(tensors, _STEPS), values["interrupted"] is True)
     position = None if values["position"] is None else Position.from_dict(values["position"])
-    check_finite(tensors)
+    check_values(tensors)
     model = build(family, values["config"], tensors)
     check_like(tensors, {**model.weights, **model._optimizer_tensors()})
     model._set_counters(_counters(values["counters"]))
@@ -126,11 +126,15 @@ def _recipe(value: Any) -> dict[str, Any] | None:
     return value
 
 
-def check_finite(tensors: Mapping[str, np.ndarray]) -> None:
-    """ValueError for a tensor with a NaN or an infinity."""
+def check_values(tensors: Mapping[str, np.ndarray]) -> None:
+    """ValueError for a tensor with a NaN or an infinity, and for one of variances or mean squares, whose roots are
+    taken, with a negative value."""
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(f"tensor {name!r} holds values that are not finite")
+        squares = name.endswith(".moving_var") or (name.startswith("optimizer.") and name.endswith(".v"))
+        if squares and tensor.size and tensor.min() < 0:
+            raise ValueError(f"tensor {name!r} holds {tensor.min()}, must be at least 0")
 
 
 def check_like(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:

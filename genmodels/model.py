@@ -249,8 +249,8 @@ class Model:
 
         The file appears under its name only when it is complete; a failure leaves what was there before.
         Not while another thread trains the model: the file could hold parts of two steps.
-        OSError where it cannot be written, ValueError where a weight is not finite, ValueError or TypeError where the
-        recipe is no JSON.
+        OSError where it cannot be written, ValueError where a weight is not finite or a moving variance negative,
+        ValueError or TypeError where the recipe is no JSON.
         """
         from .checkpoint import save
 

@@ -236,10 +236,10 @@ def test_what_is_no_path(value, model):
         gm.load(value)
 
 
-def test_weights_that_are_not_finite_are_not_saved(path, contents):
-    model = small.vae()
-    model.weights["decoder.0.bias"][3] = np.nan
-    with pytest.raises(ValueError, match=r"decoder\.0\.bias"):
+@pytest.mark.parametrize(("name", "value"), [("decoder.0.bias", np.nan), ("encoder.1.moving_var", -1)])
+def test_unfit_weights_are_not_saved(name, value, path, contents):
+    (model := small.vae()).weights[name][3] = value
+    with pytest.raises(ValueError, match=rf"{name}.*(not finite|-1\.0, must be at least 0)"):
         model.save(path)
     assert path.read_bytes() == contents
 
@@ -371,12 +371,13 @@ def test_tensors_of_another_model(path, contents):
     refused(path, join({**header, "more": empty}, data), "'more' is not part")
 
 
-def test_values_that_are_not_finite(path, contents):
+def test_unfit_values(path, contents):
     header, data = split(contents)
-    start = header["decoder.0.bias"]["data_offsets"][0]
-    for value in (np.nan, np.inf):
+    negative = [(name, -0.5, "-0.5, must be") for name in ("encoder.1.moving_var", "optimizer.decoder.v")]
+    for name, value, message in [*negative, *(("decoder.0.bias", value, "not finite") for value in (np.nan, np.inf))]:
+        start = header[name]["data_offsets"][0]
         bad = data[:start] + np.float32(value).tobytes() + data[start + 4 :]
-        refused(path, join(header, bad), r"decoder\.0\.bias.*not finite")
+        refused(path, join(header, bad), f"{name}.*{message}")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .. import _safetensors
 from .. import _validate as check
-from ..checkpoint import build, check_finite, check_like
+from ..checkpoint import build, check_like, check_values
 from ..classifier import Classifier
 
 FOLDER = Path(__file__).parent / "data"
@@ -52,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Classifier, str]:
     try:
         if metadata.get("kind") != "extractor":
             raise ValueError(f"of kind {metadata.get('kind')!r}, expected 'extractor'")
-        check_finite(tensors)
+        check_values(tensors)
         model = build(Classifier, json.loads(metadata.get("config", "null")), tensors)
         check_like(tensors, model.weights)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -66,7 +66,7 @@ def save(model: Classifier, path: str | os.PathLike[str], made: Mapping[str, str
     """Write the weights and moving statistics, and in the metadata the config (with layers, optimizer and seed) and
     `made`: what the network learned from, how well it knows the test images, and what made the file.
 
-    OSError where it cannot be written, ValueError where a weight is not finite."""
-    check_finite(model.weights)
+    OSError where it cannot be written, ValueError where a weight is not finite or a variance negative."""
+    check_values(model.weights)
     metadata = {"kind": "extractor", "seed": str(model.seed), "config": json.dumps(model.config), **made}
     _safetensors.write(path, model.weights, metadata)
