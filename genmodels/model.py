@@ -56,6 +56,7 @@ class Model:
     generative: ClassVar[bool] = True
     critic_steps: int = 1
     _fixed: ClassVar[frozenset[str]] = frozenset({"networks", "seed"})  # attributes that only building sets
+    _kept: ClassVar[frozenset[str]] = frozenset({"history", "recipe", "stop_training"})  # that may be set, not deleted
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -73,7 +74,7 @@ class Model:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """TypeError for what the model was built with: a change would be saved, but never reach the core. And for a
-        recipe that no file could hold."""
+        recipe or history that no file could hold."""
         if name in self._fixed and name in self.__dict__:
             raise TypeError(f"{name} is fixed when a {self.family} is built: build another one")
         if name == "recipe" and not (value is None or isinstance(value, dict)):
@@ -82,6 +83,12 @@ class Model:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"a {self.family} cannot be copied or pickled: save(path) it and genmodels.load(path) the copy")
+    def __delattr__(self, name: str) -> None:
+        """TypeError for what every model has; a user's own attributes may go."""
+        if name in self._fixed | self._kept:
+            raise TypeError(f"{name} is part of every {self.family} and cannot be deleted")
+        super().__delattr__(name)
+
 
     # ---- what a family provides -------------------------------------------------------------------------------
 

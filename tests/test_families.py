@@ -55,6 +55,23 @@ def test_networks_are_fixed():
         model.networks["nope"]
 
 
+def test_histories_that_no_file_could_hold_are_refused():
+    model = small.vae()
+    with pytest.raises(TypeError, match="history must be a History, not NoneType"):
+        model.history = None
+
+
+@pytest.mark.parametrize("name", ["networks", "seed", "latent_dim", "history", "recipe", "stop_training"])
+def test_what_every_model_has_cannot_be_deleted(name, tmp_path):
+    model = small.gan()
+    with pytest.raises(TypeError, match=f"{name} is part of every GAN and cannot be deleted"):
+        delattr(model, name)
+    model.save(tmp_path / "model.safetensors")
+    model.remark = "a user's own"
+    del model.remark
+    assert not hasattr(model, "remark")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a shape or dtype that is set in place
 def test_the_form_of_an_array_is_changed_for_its_holder_alone(tmp_path):
     model, path = small.vae(), tmp_path / "model.safetensors"
