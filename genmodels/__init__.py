@@ -13,17 +13,18 @@ first use.
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from . import layers, optimizers
 from ._system import check_environment, cpu_info, get_num_threads, set_num_threads
 from .augmentation import Augmentation
+from .checkpoint import load
 from .classifier import Classifier
 from .gan import GAN
 from .model import CollapseWarning, Model
 from .network import Network
 from .profiling import profile
+from .training import loop as _loop  # noqa: F401 - with the package: in the child of a fork an import may wait for ever
 from .vae import VAE
 
 if TYPE_CHECKING:
@@ -57,16 +58,6 @@ __all__ = [
     "sweep",
     "zoo",
 ]
-
-
-def load(path: str | os.PathLike[str]) -> Model:
-    """The model that `save` wrote to `path`: weights, optimizer, random streams, history, place in an interrupted fit.
-
-    OSError where the file cannot be read, ValueError where it is damaged, cut short or no model of ours.
-    """
-    from .checkpoint import load
-
-    return load(path)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from ._html import Markup, folded, line, table
 from ._tensors import Fixed, Tensors
+from ._thread_lock import ThreadLock
 from .training.history import History
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Model:
         self.recipe: dict[str, Any] | None = None
         self.stop_training = False
         self._position: Position | None = None
-        self._fitting = threading.Lock()  # held by a fit: two at once would mix their places and histories
+        self._fitting = ThreadLock()  # held by a fit: two at once would mix their places and histories
 
     def __setattr__(self, name: str, value: Any) -> None:
         """TypeError for what the model was built with: a change would be saved, but never reach the core. And for a
@@ -79,16 +79,18 @@ class Model:
             raise TypeError(f"{name} is fixed when a {self.family} is built: build another one")
         if name == "recipe" and not (value is None or isinstance(value, dict)):
             raise TypeError(f"recipe must be a dict or None, not {type(value).__name__}")
+        if name == "history" and not isinstance(value, History):
+            raise TypeError(f"history must be a History, not {type(value).__name__}")
         super().__setattr__(name, value)
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError(f"a {self.family} cannot be copied or pickled: save(path) it and genmodels.load(path) the copy")
     def __delattr__(self, name: str) -> None:
         """TypeError for what every model has; a user's own attributes may go."""
         if name in self._fixed | self._kept:
             raise TypeError(f"{name} is part of every {self.family} and cannot be deleted")
         super().__delattr__(name)
 
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(f"a {self.family} cannot be copied or pickled: save(path) it and genmodels.load(path) the copy")
 
     # ---- what a family provides -------------------------------------------------------------------------------
 

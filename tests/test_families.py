@@ -104,6 +104,45 @@ def test_a_forked_child_may_use_a_model_that_a_thread_was_training():
     assert codes == [0] * 20
 
 
+class Wait(gm.callbacks.Callback):
+    """Holds a fit at its first step."""
+
+    def __init__(self):
+        self.there, self.go_on = threading.Event(), threading.Event()
+
+    def on_step_end(self, model, step, losses):
+        self.there.set()
+        self.go_on.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_may_fit_a_model_that_a_thread_was_fitting():
+    model, wait = small.vae(), Wait()
+    fit = threading.Thread(target=model.fit, args=(small.images(),), kwargs={"callbacks": wait, "verbose": "silent"})
+    fit.start()
+    try:
+        wait.there.wait()
+        code = run_forked(lambda: model.fit(small.images(), verbose="silent"))
+        with pytest.raises(ValueError, match="in a fit already"):  # here that thread still is
+            model.fit(small.images())
+    finally:
+        wait.go_on.set()
+        fit.join()
+    assert code == 0
+
+
+class Fork(gm.callbacks.Callback):
+    def on_step_end(self, model, step, losses):
+        self.code = run_forked(model.finish_training)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fit_that_forks_goes_on_in_the_child():
+    model, fork = small.vae(), Fork()
+    model.fit(small.images(), batch_size=128, callbacks=fork, verbose="silent")
+    assert fork.code == 0
+
+
 def run_forked(work):
     """The exit code of a child that does it; it is ended after 20 seconds, by a signal."""
     child = os.fork()

@@ -15,6 +15,7 @@ def test_importing_stays_light():
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
+    assert {"genmodels.training.loop", "genmodels.checkpoint"} <= loaded  # of fit, save and load: not in a forked child
     extras = {"matplotlib", "tqdm", "pooch", "pandas", "safetensors", "PIL", "torch"}
     assert not loaded & {
         *extras,

@@ -67,7 +67,7 @@ def fit(
     position = Position(epochs, batch_size, images, digest, model.critic_steps, augmentation, binarize=binarize)
     if validation is not None and binarize is not None:
         validation = binarization.binarize(validation[0], binarize, model.seed), validation[1]
-    if not model._fitting.acquire(blocking=False):
+    if not model._fitting.acquire():
         raise ValueError("this model is in a fit already, in another thread or around this callback")
     try:
         if resume:
