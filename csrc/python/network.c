@@ -169,10 +169,6 @@ static gm_status train_forward_lock_held(gmpy_network *self, const gmpy_array *x
     return GM_OK;
 }
 
-static gm_status predict_lock_held(gmpy_network *self, const gmpy_array *x, float *y, gm_error *error) {
-    return gm_network_predict(self->core, x->dim[0], x->data, y, error);
-}
-
 /* Floats a sample. Shapes inside a network were checked when it was made. */
 static size_t sample_bytes(const gm_shape *shape) {
     int64_t size = 0;
@@ -199,7 +195,7 @@ static PyObject *network_forward(gmpy_network *self, PyObject *args) {
         GMPY_LOCKED(&self->mutex, status = train_forward_lock_held(self, &x, values, N * sample_bytes(in),
                                                                    N * sample_bytes(out), &error));
     else
-        GMPY_LOCKED(&self->mutex, status = predict_lock_held(self, &x, values, &error));
+        GMPY_LOCKED(&self->mutex, status = gm_network_predict(self->core, x.dim[0], x.data, values, &error));
     if (status == GM_OK) return y;
     Py_DECREF(y);
     return gmpy_raise(&error);
