@@ -1,9 +1,9 @@
 /* How conv_winograd.c cuts a convolution: the kernel into strands, the map into squares.
  *
- * Along an axis a strand is 1 to 3 neighbouring taps of one phase (row or column of the image, mod stride), all phases' taps cut
- * as evenly as can be; and a piece of the map is 1 to 3 places. Through a strand a piece sees a window of the phase, one pixel less
- * than both together, of at most 4. So the largest strands and the largest pieces are 2 and 3, or 3 and 2; others are one smaller.
- * A square is a piece of the rows and one of the columns, and a strand is one of each. */
+ * Along an axis a strand is 1 to 3 neighbouring taps of one phase (row or column of the image, mod stride), all phases' taps
+ * cut as evenly as can be; and a piece of the map is 1 to 3 places. Through a strand a piece sees a window of the phase, one
+ * pixel less than both together, of at most 4. So the largest strands and the largest pieces are 2 and 3, or 3 and 2; others
+ * are one smaller. A square is a piece of the rows and one of the columns, and a strand is one of each. */
 #ifndef GM_KERNELS_CONV_SQUARES_H
 #define GM_KERNELS_CONV_SQUARES_H
 

@@ -1,4 +1,5 @@
-/* Convolutions by fewer products than the definition takes (winograd.h), cut into strands and squares (conv_squares.h). Forward,
+/* Convolutions by fewer products than the definition takes (winograd.h), cut into strands and squares (conv_squares.h).
+ * Forward,
  *
  *     the windows of the squares are differenced          U[points]: squares x depth, the channels of all strands
  *     the taps are evaluated, once                        V[points]: depth x outputs
@@ -11,12 +12,12 @@
  *     for each point a product                            M[points] = U V
  *     and spread over the windows of the strand, which overlap.
  *
- * (The adjoint is also a convolution of the map for each phase. Of an image that is larger than its map's stride says that has
- * more squares: it took 1.4 to 3 times as long on layers of kernels of twice their stride.)
+ * (The adjoint is also a convolution of the map for each phase. Of an image that is larger than its map's stride says that
+ * has more squares: it took 1.4 to 3 times as long on layers of kernels of twice their stride.)
  *
- * A task does all of that for a block of squares small enough that U and M stay in the L2; V comes from the L3. In the adjoint
- * it has whole images, to add to, block after block, and as many strands at a time as have their V in the L3; of few images
- * each phase is a task. An image is cut into blocks the same way in any batch, so that its bits are the same. */
+ * A task does all of that for a block of squares small enough that U and M stay in the L2; V comes from the L3. In the
+ * adjoint it has whole images, to add to, block after block, and as many strands at a time as have their V in the L3; of few
+ * images each phase is a task. An image is cut into blocks the same way in any batch, so that its bits are the same. */
 #include "kernels/conv_winograd.h"
 
 #include <string.h>
@@ -199,13 +200,14 @@ static bool takes_bias(const winograd *op, int64_t point) {
 }
 
 static void multiply_outputs(const winograd *op, const squares *list, const float *u, float *m) {
-    for (int64_t index = 0; index < op->panels; index++) {
-        gm_panel panel = panel_at(op, index);
-        float bias[GM_WIDEST_PANEL] = {0};
-        if (op->epilogue.bias) memcpy(bias, op->epilogue.bias + panel.first, (size_t)panel.columns * sizeof *bias);
-        for (int64_t point = 0; point < op->points; point++)
-            multiply_sizes(op, list, point, u, panel, takes_bias(op, point) ? bias : NULL, m);
-    }
+    for (int64_t point = 0; point < op->points; point++)
+        for (int64_t index = 0; index < op->panels; index++) {
+            gm_panel panel = panel_at(op, index);
+            float bias[GM_WIDEST_PANEL] = {0};
+            bool biased = takes_bias(op, point);
+            if (biased) memcpy(bias, op->epilogue.bias + panel.first, (size_t)panel.columns * sizeof *bias);
+            multiply_sizes(op, list, point, u, panel, biased ? bias : NULL, m);
+        }
 }
 
 static void fold_squares(const winograd *op, const squares *list, const float *m) {

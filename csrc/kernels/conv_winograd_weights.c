@@ -1,6 +1,6 @@
-/* The gradient of the weights that conv_winograd.c multiplies with, by as few products: for each strand, evaluated map gradients
- * times differenced windows. Sums over all squares are kept for each point, and folded into taps at last; of as many strands at
- * a time as have them in the L3, for which a map gradient then is evaluated once. */
+/* The gradient of the weights that conv_winograd.c multiplies with, by as few products: for each strand, evaluated map
+ * gradients times differenced windows. Sums over all squares are kept for each point, and folded into taps at last; of as
+ * many strands at a time as have them in the L3, for which a map gradient then is evaluated once. */
 #include <string.h>
 
 #include "base/parallel.h"

@@ -1,10 +1,10 @@
-/* The transforms of short convolutions F(m, r): along one axis m + r - 1 products give m outputs of r taps, where the definition
- * takes m r (Winograd 1980, "Arithmetic Complexity of Computations"; Lavin and Gray 2016, "Fast Algorithms for Convolutional
- * Neural Networks").
+/* The transforms of short convolutions F(m, r): along one axis m + r - 1 products give m outputs of r taps, where the
+ * definition takes m r (Winograd 1980, "Arithmetic Complexity of Computations"; Lavin and Gray 2016, "Fast Algorithms for
+ * Convolutional Neural Networks").
  *
- * They are products of polynomials, known by their values at the points 0, infinity (the last coefficient), 1 and -1: as many of
- * them, in this order, as the window has values, 2 to 4. So each of m and r may be 1 to 3, and convolutions of different m and r
- * share points, where their products add up. For a window d, taps g and outputs y the forms below say that
+ * They are products of polynomials, known by their values at the points 0, infinity (the last coefficient), 1 and -1: as
+ * many of them, in this order, as the window has values, 2 to 4. So each of m and r may be 1 to 3, and convolutions of
+ * different m and r share points, where their products add up. For a window d, taps g and outputs y the forms below say that
  *
  *     y = fold(difference(d) * evaluate(g))
  *

@@ -45,8 +45,8 @@ GM_INLINE void fold_axis(const int size, const vf *point, vf *c) {
 #define LOAD(p) (rest ? v_load_n(p, n - at) : v_load(p))
 #define STORE(p, v) (rest ? v_store_n(p, v, n - at) : v_store(p, v))
 
-/* `axis` on one vector, from R x S arrays to as many points as the template knows, or back: FROM says what array (i, j) holds, TO
- * where its value goes. */
+/* `axis` on one vector, from R x S arrays to as many points as the template knows, or back: FROM says what array (i, j)
+ * holds, TO where its value goes. */
 #define ONE_VECTOR(axis, ins, outs, FROM, TO)                                                                          \
     vf half[MOST_POINTS][MOST_POINTS];                                                                                 \
     for (int j = 0; j < ins(S); j++) {                                                                                 \
