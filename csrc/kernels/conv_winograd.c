@@ -51,6 +51,7 @@ typedef struct winograd {
     int64_t points, block;         /* of the largest squares; most squares of a block */
     int64_t blocks;                /* forward: of all squares */
     int64_t groups, parts;         /* adjoint: of the images, of the strands at work */
+    bool apart;                    /* strands of an image are different tasks */
     int64_t first_strand, strands; /* at work */
     float *v, *zeros, *slots;
 } winograd;
@@ -323,29 +324,28 @@ static void share_task(void *context, int64_t index) {
     const winograd *op = context;
     share of = share_of(op, index);
     int64_t each = squares_of_image(op->of), images = images_of_block(op), blocks = ceil_div(images * each, op->block);
-    bool whole = op->parts == 1;
-    if (whole && of.begin == 0) start_images(context, of.first, of.end - of.first);
+    if (!op->apart && of.begin == 0) start_images(context, of.first, of.end - of.first);
     for (int64_t n = of.first; n < of.end; n += images) {
         int64_t first = n * each, count = min_of(images, of.end - n) * each;
         for (int64_t i = 0; i < blocks; i++)
             add_block(op, &of, first + count * i / blocks, count * (i + 1) / blocks - count * i / blocks);
     }
-    if (whole && of.stop == strand_count(op->of)) end_images(context, of.first, of.end - of.first);
+    if (!op->apart && of.stop == strand_count(op->of)) end_images(context, of.first, of.end - of.first);
 }
 
 static void run_adjoint(winograd *op) {
     int64_t all = strand_count(op->of), most = strands_of_v(op->points, op->depth, op->out, all);
     op->groups = max_of(ceil_div(op->N, images_of_block(op)), min_of(WANTED_TASKS, op->N));
     op->groups = min_of(op->N, round_up(op->groups, 4));
-    bool apart = op->groups < WANTED_TASKS && strands_are_phases(op->of) && most > 1;
-    if (apart) gm_parallel_pieces(op->N, 1, start_images, op);
+    op->apart = op->groups < WANTED_TASKS && strands_are_phases(op->of) && most > 1;
+    if (op->apart) gm_parallel_pieces(op->N, 1, start_images, op);
     for (; op->first_strand < all; op->first_strand += op->strands) {
         op->strands = min_of(most, all - op->first_strand);
-        op->parts = apart ? op->strands : 1;
+        op->parts = op->apart ? op->strands : 1;
         evaluate_weights(op);
         gm_parallel_for_slots(op->groups * op->parts, SLOTS, share_task, op);
     }
-    if (apart) gm_parallel_pieces(op->N, 1, end_images, op);
+    if (op->apart) gm_parallel_pieces(op->N, 1, end_images, op);
 }
 
 /* ---- Either ---- */

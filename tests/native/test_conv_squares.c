@@ -31,8 +31,8 @@ static void try_squares(problem *p) {
 }
 
 /* Kernels that are cut into strands of 1 to 3 taps, and maps into squares of 1 to 3 places, whether that pays or not: random
- * ones, pixels that no tap reaches among them; more squares than a chunk of a weight gradient holds; and images of more than
- * one block. */
+ * ones, pixels that no tap reaches among them; more squares than a chunk of a weight gradient holds; images of more than one
+ * block; and strands of which only some are multiplied at a time. */
 TEST(by_squares) {
     gm_random random = {.seed = 7, .stream = 2};
     for (int found = 0; found < 40;) {
@@ -49,6 +49,8 @@ TEST(by_squares) {
     try_geometry_by(try_squares, large, 3, &random);
     gm_conv by_phases = {37, 33, 5, 20, 18, 4, 5, 4, 2, 2, 2, 2, GM_FLOAT32, false, false};
     for (int64_t N = 1; N < 22; N += 20) try_geometry_by(try_squares, by_phases, N, &random);
+    gm_conv in_turns = {10, 10, 128, 5, 5, 136, 4, 4, 2, 2, 1, 1, GM_FLOAT32, false, false};
+    for (int64_t N = 1; N < 4; N++) try_geometry_by(try_squares, in_turns, N, &random);
 }
 
 /* Which kernels and maps it is for: channels enough, and squares that are not mostly padding. */
