@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 FILE = ".lock"
+# So often a folder may be gone as we make it and open the lock: then no holder's leaving takes it away, it cannot be.
+MOST_RACES = 100
 
 
 @contextmanager
@@ -40,29 +41,30 @@ def _missing(folder: Path) -> list[Path]:
     return list(itertools.takewhile(lambda candidate: not candidate.exists(), (folder, *folder.parents)))
 
 
-def _make(folder: Path) -> None:
-    """As Path.mkdir, which takes a folder for a file when the last holder removes it in the middle of its check.
-    FileNotFoundError where one is removed as we make it, FileExistsError where a file lies in its place."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(folder).st_mode):
-            raise
-
-
 def _take(folder: Path, timeout: float) -> BinaryIO:
-    path, deadline = folder / FILE, time.monotonic() + timeout
+    path, deadline, races = folder / FILE, time.monotonic() + timeout, 0
     while True:
-        with suppress(FileNotFoundError):  # the last holder may remove the folder as we open the lock
-            _make(folder)
-            lock = open(path, "ab")  # noqa: SIM115 - held until _give_back
-            if _acquired(lock) and _still_named(lock, path):
-                return lock
-            lock.close()
+        try:
+            lock = _opened(path)
+        except (FileNotFoundError, FileExistsError):  # the last holder may remove the folder as we make it
+            races += 1
+            if races == MOST_RACES:
+                raise
+            continue
+        if _acquired(lock) and _still_named(lock, path):
+            return lock
+        lock.close()
         if time.monotonic() > deadline:
             waited = f" for {timeout:g} seconds already" if timeout else ""
             raise TimeoutError(f"{folder} is in use: another process holds {path}{waited}")
         time.sleep(0.05)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The lock's file, in a folder that is made if need be. FileExistsError where something else lies in the folder's
+    place or a holder removes it in the middle of mkdir's check, FileNotFoundError where one removes it behind it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, "ab")
 
 
 def _still_named(lock: BinaryIO, path: Path) -> bool:

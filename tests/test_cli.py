@@ -350,6 +350,11 @@ class TestResume:
         message = f"{trained} is in use: another process holds {trained / _lock.FILE}"
         assert capsys.readouterr().err == f"genmodels: error: {message}\n"
 
+    def test_a_folder_that_cannot_be_made_is_not_said_to_be_in_use(self, tmp_path, capsys):
+        (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+        assert call("train", *SMALL, "--epochs", 1, "--out", tmp_path / "gone" / "run") == 1
+        assert capsys.readouterr().err == f"genmodels: error: [Errno 17] File exists: '{tmp_path / 'gone'}'\n"
+
     def test_the_folder_is_held_while_training_and_free_after_a_kill(self, tmp_path):
         arguments = ("train", *SMALL, "--epochs", 12, "--out", tmp_path)
         victim = process(*arguments)

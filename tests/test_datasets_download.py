@@ -1,5 +1,6 @@
 """Downloads: mirrors in turn, only the published content, whole or not at all, one process at a time."""
 
+import errno
 import gzip
 import http.server
 import io
@@ -280,6 +281,32 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(FileExistsError), cache.locked(tmp_path / "a"):
         pass
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", pytest.fail)
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for folder in (tmp_path / "gone", tmp_path / "gone" / "a"):
+        with pytest.raises(FileExistsError, match="gone"), cache.locked(folder, timeout=5):
+            pass
+
+    def mkdir(*arguments, **options):  # as in /proc
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(FileNotFoundError, match="'a'"), cache.locked(tmp_path / "a", timeout=5):
+        pass
+
+
+def test_a_link_that_leads_nowhere_is_no_cache_and_no_root(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", pytest.fail)  # nobody holds a lock that one could wait for
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for name in ("mnist", "strokes"):
+        with pytest.raises(NotADirectoryError, match="root=.*gone is not a folder"):
+            datasets.load(name, root=tmp_path / "gone")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "gone"))
+    with pytest.raises(FileExistsError, match="gone"):
+        datasets.load("mnist")
 
 
 def test_the_lock_counts_under_contention(tmp_path):

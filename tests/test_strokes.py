@@ -1,6 +1,7 @@
 """The digits the library draws: the same bytes everywhere, as many of each, and legible."""
 
 import hashlib
+import time
 import tracemalloc
 
 import numpy as np
@@ -198,6 +199,13 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, drawn, quick):
     (tmp_path / "xdg").write_bytes(b"a file where the folder should be")
     check(datasets.load("strokes"), drawn)
     assert (tmp_path / "xdg").read_bytes() == b"a file where the folder should be"
+
+
+def test_a_cache_that_leads_nowhere_is_no_obstacle(tmp_path, monkeypatch, drawn, quick):
+    monkeypatch.setattr(time, "sleep", pytest.fail)  # nobody holds a lock that one could wait for
+    (tmp_path / "xdg").symlink_to(tmp_path / "nowhere")
+    check(datasets.load("strokes"), drawn)
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_damaged_copy_in_the_cache_is_drawn_again(drawn, quick):

@@ -72,7 +72,7 @@ def not_found(source: Source, candidates: Places) -> str:
 
 def _folder(path: str, what: str) -> Path:
     folder = Path(os.path.expanduser(path))
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not folder.is_dir():  # a link that leads nowhere is none either
         raise NotADirectoryError(f"{what}={path} is not a folder")
     return folder
 
