@@ -1,8 +1,12 @@
 """Images of one's own in an .npz file: what is taken, what is refused, and a run from them."""
 
+import errno
+import io
 import json
 import os
 import pickle
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -112,6 +116,65 @@ def test_files_that_are_none_are_refused_by_name(arrays, tmp_path, keep):
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(OSError, match="pipe"):
         datasets.load(tmp_path / "pipe.npz")
+
+
+def member(header):
+    """The bytes of an array in a file of version 1.0, with this header whatever it says."""
+    padded = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(padded)) + padded + bytes(256)
+
+
+def packed(content, method=zipfile.ZIP_STORED):
+    """A zip archive whose x_train.npy is these bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("x_train.npy", content)
+    return stream.getvalue()
+
+
+def broken(archive, at):
+    """With the byte there inverted: counted from x_train's first, or from the end."""
+    at = archive.index(b"x_train.npy") + len("x_train.npy") + at if at >= 0 else len(archive) + at
+    return archive[:at] + bytes([archive[at] ^ 255]) + archive[at + 1 :]
+
+
+def shaped(shape):
+    return packed(member(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"))
+
+
+IMAGES = member("{'descr': '|u1', 'fortran_order': False, 'shape': (4, 8, 8), }")
+DAMAGES = {
+    "open bracket": packed(member("{'descr': (")),  # tokenize.TokenError
+    "indented": packed(member("  x\n y")),  # IndentationError
+    "half a dtype": packed(member("{'descr': ('a',), 'fortran_order': False, 'shape': (4, 8, 8), }")),  # IndexError
+    "size beyond int64": shaped("(99999999999999999999999, 8, 8)"),  # OverflowError
+    "no array": packed(b"hello"),  # bytes, without an error
+    "lzma": broken(packed(IMAGES, zipfile.ZIP_LZMA), 20),  # lzma.LZMAError
+    "bzip2": broken(packed(IMAGES, zipfile.ZIP_BZIP2), 20),  # OSError without a number
+    "end record": broken(packed(IMAGES), -3),  # OSError: a place before the file's start
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
+def test_any_damage_is_a_value_error_that_names_the_file(content, tmp_path):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"own\.npz is no file of arrays as numpy\.savez writes it: ."):
+        datasets.load(path)
+
+
+def test_a_size_beyond_memory_and_a_failing_disk_are_told_as_such(tmp_path, monkeypatch):
+    path = tmp_path / "own.npz"
+    path.write_bytes(shaped("(1000000000000000, 8, 8)"))
+    with pytest.raises(MemoryError, match=r"own\.npz: Unable to allocate"):
+        datasets.load(path)
+
+    def load(*arguments, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(np, "load", load)
+    with pytest.raises(OSError, match="Input/output error"):
+        datasets.load(path)
 
 
 def test_no_pickle_is_loaded(arrays, keep):

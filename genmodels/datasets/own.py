@@ -10,11 +10,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,8 +24,6 @@ from .reading import Split
 SUFFIX = ".npz"
 HELD_OUT = 10  # one image in so many
 MOST_LABEL = 255
-
-_DAMAGED = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 def is_named(name: Any) -> bool:
@@ -70,15 +67,27 @@ def info(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
     """What is in the file under the names we know."""
-    try:
-        with opened(file) as content:
-            found = np.load(content, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                raise ValueError("it is one array")
-            return {name: found[name] for name in ("x_train", "y_train", "x_test", "y_test") if name in found}
-    except _DAMAGED as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{file} is no file of arrays as numpy.savez writes it: {reason}") from None
+    with opened(file) as content:
+        try:
+            return _members(content)
+        except MemoryError as error:
+            raise MemoryError(f"{file}: {error}") from None
+        except Exception as error:  # of damaged bytes NumPy and the unpackers raise errors of a dozen types
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's, not the content's
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{file} is no file of arrays as numpy.savez writes it: {reason}") from None
+
+
+def _members(content: BinaryIO) -> dict[str, np.ndarray]:
+    found = np.load(content, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        raise ValueError("it is one array")
+    arrays = {name: found[name] for name in ("x_train", "y_train", "x_test", "y_test") if name in found}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # a member's bytes, where they do not begin as an array's
+            raise ValueError(f"{name} is no array")
+    return arrays
 
 
 def _split(arrays: dict[str, np.ndarray], part: str, file: Path) -> Split:
