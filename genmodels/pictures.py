@@ -111,15 +111,17 @@ def _losses(history: History, by: str) -> _Picture:
 
 def _encoder(model: Model, x: np.ndarray, labels: np.ndarray | None, classes: np.ndarray) -> dict[str, _Picture]:
     some = None if labels is None else labels[:10]
-    return {
-        RECONSTRUCTIONS: _panel(
-            *("test images above their reconstructions", (10, 2.2)),
-            partial(plot.reconstructions, model, x[:10], labels=some),
-        ),
-        LATENT: _panel(
-            *("test images in the latent space", (8, 6.5)), partial(plot.latent, model, x[:5000], classes[:5000])
-        ),
-    }
+    text, draw = "test images above their reconstructions", partial(plot.reconstructions, model, x[:10], labels=some)
+    pictures = {RECONSTRUCTIONS: _panel(text, (10, 2.2), draw)}
+    if _seen_in_a_plane(model, x):
+        draw = partial(plot.latent, model, x[:5000], classes[:5000])
+        pictures[LATENT] = _panel("test images in the latent space", (8, 6.5), draw)
+    return pictures
+
+
+def _seen_in_a_plane(model: Any, x: np.ndarray) -> bool:
+    """Whether the images' codes can be drawn: on more than two axes one image has no principal components."""
+    return len(x) > 1 or model.latent_dim <= 2
 
 
 def _generated(run: Subject) -> Iterator[_Picture]:
@@ -163,7 +165,7 @@ def _beside_data(run: Subject) -> Iterator[_Picture]:
     x, classes = run.test
     labels = classes if model.num_classes else None
     yield from _encoder(model, x, labels, classes).values()
-    if len(run.kept) > 1:
+    if len(run.kept) > 1 and _seen_in_a_plane(model, x):
         yield _stages(run.kept, x[:5000], classes[:5000])
     ends = [0, int(np.argmax(classes != classes[0]))]
     some = None if labels is None else labels[ends]

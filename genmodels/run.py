@@ -254,8 +254,10 @@ class Run:
         )
 
     def _write_results(self, model: Model, test: Split) -> tuple[Mapping[str, float], list[str]]:
-        """History, pictures, report and, last, the model, by whose epochs `finished` tells whether all are written;
-        returns the test losses and the pictures that lack matplotlib."""
+        """Model, history, pictures and, last, the report, by which `finished` tells whether all are written: one of
+        fewer epochs goes first. Returns the test losses and the pictures that lack matplotlib."""
+        (self.folder / REPORT).unlink(missing_ok=True)
+        model.save(self.folder / MODEL)
         x, labels = inputs(model, *test)
         scores = model.evaluate(x, labels)
         model.history.to_csv(self.folder / HISTORY)
@@ -267,7 +269,6 @@ class Run:
             test=scores,
             **self.told(model),
         )
-        model.save(self.folder / MODEL)
         return scores, missing
 
     def told(self, model: Model) -> dict[str, Any]:

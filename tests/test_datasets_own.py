@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from command import call
 
-from genmodels import datasets, metrics
+import genmodels as gm
+from genmodels import datasets, metrics, pictures, run
 from genmodels.sweep import Grid
 
 N = 40
@@ -201,6 +202,32 @@ def test_a_run_from_a_file_is_scored_reported_and_gone_on_with_from_another_fold
     assert (scores["data"], scores["epochs"], scores["n_reference"]) == (str(path), 2, 10)
     assert scores["extractor"].startswith("cifar10:")  # that for colour
     assert call("report", out) == 0
+
+
+def test_a_run_with_one_test_image_is_finished_and_gone_on_with(arrays, keep, tmp_path):
+    path, out = keep({"x_train": arrays["x_train"][:12]}), tmp_path / "run"
+    asked = ("train", "vae-16", "--latent-dim", 3, "--keep", 2, "--data", path, "--out", out)
+    assert call(*asked, "--epochs", 1) == 0
+    assert call(*asked, "--epochs", 2, "--resume") == 0
+    assert len(gm.load(out / run.MODEL).history) == 2
+    assert (out / pictures.RECONSTRUCTIONS).exists()
+    assert not (out / pictures.LATENT).exists()  # one point of three axes has no principal components
+    assert call("report", out) == 0
+
+
+def test_a_failing_picture_costs_no_model(arrays, keep, tmp_path, monkeypatch):
+    asked = ("train", "vae-16", "--data", keep(arrays), "--out", tmp_path / "run")
+    assert call(*asked, "--epochs", 1) == 0
+
+    def draw(*arguments):
+        raise OSError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "draw", draw)
+        assert call(*asked, "--epochs", 2, "--resume") == 1
+    assert len(gm.load(tmp_path / "run" / run.MODEL).history) == 2
+    assert call(*asked, "--epochs", 2, "--resume") == 0  # what is lacking is written
+    assert "epochs trained</td><td>2</td>" in (tmp_path / "run" / run.REPORT).read_text()
 
 
 def test_a_conditional_model_needs_labels(arrays, keep, tmp_path, capsys):
