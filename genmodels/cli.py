@@ -172,7 +172,8 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("model", type=Path, metavar="RUN_OR_FILE")
     _add_data(parser, "what the run was trained on")
     parser.add_argument("--limit", type=_whole(1), metavar="N", help="the first N test images only")
-    parser.add_argument("--n", type=_whole(2), metavar="N", help="images to draw for the scores (default: as many)")
+    least = metrics.evaluation.NEIGHBOURS + 1
+    parser.add_argument("--n", type=_whole(least), metavar="N", help="images to draw for the scores (default: as many)")
     parser.add_argument(
         "--extractor",
         metavar="X",

@@ -203,6 +203,26 @@ def test_evaluate_a_model_leaves_its_streams():
     assert sum(with_classes["class_histogram"]) == 90
 
 
+def test_a_model_of_more_classes_than_the_extractor_knows_is_scored_without_them():
+    model = small.vae(num_classes=26)
+    found = metrics.evaluate(model, small.images(100), n=90)
+    assert found["label_accuracy"] is None
+    assert sum(found["class_histogram"]) == 90
+    known = metrics.evaluate(model, small.images(100), n=90, labels=np.arange(90) % 10)
+    assert 0 <= known["label_accuracy"] <= 1
+    with pytest.raises(ValueError, match=r"labels\[10\] is 10, must be in 0..9"):
+        metrics.evaluate(model, small.images(100), n=90, labels=np.arange(90) % 26)
+
+
+@pytest.mark.parametrize(("n", "k", "message"), [(3, 1, "n is 3, must be at least 4"), (5, 5, "k is 5, must be below")])
+def test_n_has_room_for_the_floor_and_the_neighbours(n, k, message):
+    x = small.images(30)
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate(x, x, n=n, k=k, extractor=projection)
+    with pytest.warns(UserWarning, match="for 16 features"):
+        assert metrics.evaluate(x, x, n=n + 1, k=k, extractor=projection)["n_generated"] == n + 1
+
+
 def test_edges_are_numbers_with_a_warning_or_clear_errors(digits):
     grey = np.full((40, 28, 28, 1), 0.5)
     for pair in ((grey, digits[:40]), (digits[:40], grey), (grey, grey), (digits[:7], digits[:6])):
@@ -311,6 +331,19 @@ def test_bad_arguments_of_the_callback(changes):
         scores(**changes)
 
 
+@pytest.mark.parametrize(
+    ("classes", "labels", "message"),
+    [(26, np.arange(30) % 26, r"labels\[10\] is 10, must be in 0..9"), (3, np.full(30, 3), r"labels\[0\] is 3")],
+)
+def test_labels_that_cannot_be_are_refused_before_the_first_step(classes, labels, message):
+    model = small.vae(num_classes=classes)
+    before = {name: value.copy() for name, value in model.weights.items()}
+    with pytest.raises(ValueError, match=message):
+        model.fit(small.images(26), np.arange(26) % classes, callbacks=scores(labels=labels, extractor="mnist"))
+    assert not len(model.history.steps)
+    assert all(np.array_equal(before[name], value) for name, value in model.weights.items())
+
+
 # ---- command --------------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +366,9 @@ def test_train_and_evaluate_write_the_same_scores(binarize, few_strokes, tmp_pat
     assert found["extractor"] in printed
     before = (folder / run.SCORES).read_bytes()
     assert call("evaluate", folder, "--extractor", "nothing") == 1
+    with pytest.raises(SystemExit, match="2"):  # five neighbours need a sixth
+        call("evaluate", folder, "--n", 5)
+    assert "argument --n: must be at least 6, not 5" in capsys.readouterr().err
     assert (folder / run.SCORES).read_bytes() == before
 
 

@@ -17,6 +17,12 @@ from .neighbours import check_k, neighbour_scores, radii
 
 LOWER_IS_BETTER = ("fd", "kd")
 
+FEWEST = 4
+"""Real images, for the floor of halves: two in each."""
+
+NEIGHBOURS = 5
+"""What `k` is unless it is given."""
+
 
 def evaluate(
     model_or_images: Any,
@@ -26,7 +32,7 @@ def evaluate(
     extractor: Any = None,
     seed: int = 0,
     reference_train: Any = None,
-    k: int = 5,
+    k: int = NEIGHBOURS,
 ) -> dict[str, Any]:
     """Every score of a model's samples, or of generated images, against real images.
 
@@ -35,8 +41,9 @@ def evaluate(
         x_test: real images that the model was not trained on, of which the first n count: (M, H, W, C), uint8 or float
             in [0, 1]. Both are resized to the extractor's size where it has one, each on its own: of a model of small
             images, give them in the model's size.
-        n: at least 2. Only scores of equal n compare.
-        labels: (n,) the classes asked for, of a conditional model (default: all classes in turn) or of images.
+        n: at least 4, and more than k. Only scores of equal n compare.
+        labels: (n,) the classes asked for, of a conditional model (default: all classes in turn) or of images; of those
+            that the extractor knows, where it knows any.
         extractor: see `features`; None takes the classifier of the model's recipe, or "mnist" for grey images and
             "cifar10" for colour.
         seed: of the model's noise and of the ceiling's; the model's own random streams stay as they are.
@@ -52,7 +59,8 @@ def evaluate(
         without `reference_train` that of the first half of x_test from the second, which is larger for having half as
         many (`floor` says which: "train" or "halves");
         `fd_ceiling`: that of uniform noise;
-        `label_accuracy`: the share of images that the classifier takes for the class asked for, None without labels;
+        `label_accuracy`: the share of images that the classifier takes for the class asked for, None without labels and
+        for a model of more classes than the classifier knows, unless `labels` chooses among these;
         `class_histogram`: how many images it takes for each class;
         `extractor`: name and hash; `n_generated`, `n_reference`: the sample counts.
         `is`, `label_accuracy` and `class_histogram` are None from an extractor without classes.
@@ -71,14 +79,14 @@ class Reference:
     """Real images that models are scored against, over and over: what depends on them alone is computed once."""
 
     def __init__(
-        self, x_test: Any, n: Any, extractor: Any, reference_train: Any = None, seed: Any = 0, k: Any = 5
+        self, x_test: Any, n: Any, extractor: Any, reference_train: Any = None, seed: Any = 0, k: Any = NEIGHBOURS
     ) -> None:
         """See `evaluate`. Nothing is computed yet but that all arguments are checked."""
-        self.n = check.integer(n, "n", 2)
+        self.n = check.integer(n, "n", FEWEST)
         self.seed = check.seed(seed)
         self.images = extractors.as_images(x_test, "x_test")[: self.n]
-        if len(self.images) < 4:
-            raise ValueError(f"x_test has {len(self.images)} images, at least 4 are needed")
+        if len(self.images) < FEWEST:
+            raise ValueError(f"x_test has {len(self.images)} images, at least {FEWEST} are needed")
         self.k = check_k(k, min(self.n, len(self.images)))
         self._train = None if reference_train is None else self._training_images(reference_train)
         self._asked = extractors.default(None, self.images.shape[1:]) if extractor is None else extractor
@@ -96,6 +104,12 @@ class Reference:
     def extractor(self) -> extractors.Extractor:
         """The extractor, found when it is first needed."""
         return extractors.find(self._asked, self.images.shape[1:])
+
+    @cached_property
+    def classes(self) -> int:
+        """How many the extractor knows; 0 of one without classes."""
+        probabilities = extractors.classified(self.extractor, self.images[:1])
+        return 0 if probabilities is None else probabilities.shape[1]
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -146,12 +160,26 @@ class Reference:
             "n_reference": len(b),
         }
 
+    def checked_labels(self, labels: Any) -> np.ndarray | None:
+        """The labels (N,) that a caller gave, if any. ValueError where one of the first n is of no class that the
+        extractor knows."""
+        if labels is None:
+            return None
+        array = check.as_array(labels, "labels")
+        if array.ndim != 1:
+            raise ValueError(f"labels have shape {array.shape}, expected (N,): one for each image")
+        if self.classes:
+            check.labels(array[: self.n], min(self.n, len(array)), self.classes)
+        return array
+
     def _generated(self, source: Any, labels: Any) -> tuple[np.ndarray, Any]:
-        """The images to score, and the classes that were asked of them."""
+        """The images to score, and the classes that they are to be held against."""
+        given = self.checked_labels(labels)
         if not hasattr(source, "sample"):
-            return extractors.as_images(source, "generated images")[: self.n], _of_one_axis(labels)
-        labels = classes_in_turn(source, self.n) if labels is None else _of_one_axis(labels)
-        return extractors.as_images(source.sample(self.n, labels=labels, seed=self.seed), "generated images"), labels
+            return extractors.as_images(source, "generated images")[: self.n], given
+        asked = classes_in_turn(source, self.n) if given is None else given
+        images = extractors.as_images(source.sample(self.n, labels=asked, seed=self.seed), "generated images")
+        return images, asked if given is not None or getattr(source, "num_classes", 0) <= self.classes else None
 
     def _features(self, images: np.ndarray, name: str) -> np.ndarray:
         return rows(extractors.extracted(self.extractor, images), f"features of {name}")
@@ -172,13 +200,3 @@ class Reference:
             return extractors.as_images(given, "reference_train")[: self.n]
         images = datasets.load(given)[0][0][: self.n]
         return datasets.resize(images, self.images.shape[1:3])
-
-
-def _of_one_axis(labels: Any) -> np.ndarray | None:
-    """Labels before there are images to hold them against."""
-    if labels is None:
-        return None
-    array = check.as_array(labels, "labels")
-    if array.ndim != 1:
-        raise ValueError(f"labels have shape {array.shape}, expected (N,): one for each image")
-    return array

@@ -42,14 +42,14 @@ class Scores(Callback):
         Args:
             x_test: real images, of which the first n count; see `genmodels.metrics.evaluate`.
             every_epochs: scores after every so many epochs, and after the last.
-            n: images to draw. Only scores of equal n compare.
+            n: images to draw, at least 4 and more than k. Only scores of equal n compare.
             extractor: see `genmodels.metrics.features`; None takes the classifier of the model's recipe, or the one for
                 its channels.
-            labels: (n,) classes of a conditional model; by default all classes in turn.
+            labels: (n,) classes of a conditional model that the extractor knows, too; by default all classes in turn.
             reference_train: real training images for the floor.
             seed, k: see `genmodels.metrics.evaluate`.
 
-        Raises ValueError or TypeError for other arguments; those of the extractor when the fit begins.
+        Raises ValueError or TypeError for other arguments; those of extractor and labels when the fit begins.
         """
         self.every_epochs = check.integer(every_epochs, "every_epochs", 1)
         self.labels = labels
@@ -64,6 +64,9 @@ class Scores(Callback):
         if self._of_recipe:
             self._reference = self._reference.by(extractors.of_recipe(model, model.input_shape))  # type: ignore[attr-defined]
         self._check_earlier(model)
+        if self.labels is not None:
+            check.labels(self.labels, self._reference.n, model.num_classes)  # type: ignore[attr-defined]
+            self._reference.checked_labels(self.labels)
         place = model._position
         # A fit that was killed at an epoch's end may have been so before its scores.
         if place is not None and place.epoch > 0 and place.step == 0 and self._due(model):
