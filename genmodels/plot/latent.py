@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "os^DvPX<>p"
+# Classes in a column of the legend, and in all of it: a larger one would leave the points no room.
+_ROWS, _MOST = 16, 32
 
 
 def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
@@ -29,6 +31,7 @@ def latent(vae: Any, x: ArrayLike, y: ArrayLike | None = None, ax: Axes | None =
     axes are projected on their first two principal components, with the part of the variance each explains on its
     axis. One latent axis gives one row of points a class, or a histogram without labels. Each class is one entry of
     `ax.collections`, its points in `get_offsets()`; its number stands at its median, or beside it where two would meet.
+    Of more than 32 classes these numbers are all that tells them apart: there is no legend.
     """
     require_vae(vae, "encode")
     labels = None if y is None else _labels(y, len(np.asarray(x)))
@@ -140,7 +143,10 @@ def _draw(ax: Axes, mean: NDArray[Any], labels: NDArray[Any] | None) -> None:
 
 
 def _legend(ax: Axes) -> None:
-    ax.legend(title="label", markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    """Beside the axes, but for classes too many to be listed there."""
+    if (classes := len(ax.collections)) <= _MOST:
+        columns = -(-classes // _ROWS)
+        ax.legend(title="label", markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=columns)
 
 
 def _labels(y: ArrayLike, count: int) -> NDArray[Any]:
