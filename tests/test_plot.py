@@ -13,7 +13,7 @@ from PIL import Image
 
 import genmodels as gm
 from genmodels import layers as L
-from genmodels.plot.figure import PALETTE
+from genmodels.plot.figure import PALETTE, new_figure
 
 
 def a_vae(latent_dim=2, num_classes=0):
@@ -93,6 +93,8 @@ class TestImageGrid:
             (np.zeros((2, 8), np.uint8), ValueError, r"\(2, 8\)"),
             (np.zeros((0, 8, 8, 1), np.uint8), ValueError, r"\(0, 8, 8, 1\)"),
             (np.zeros((2, 8, 8, 2), np.uint8), ValueError, r"\(2, 8, 8, 2\)"),
+            (np.zeros((8, 8, 1), np.uint8), ValueError, r"\(8, 8, 1\), which is one image .*: give x\[None\]"),
+            (np.zeros((8, 8, 3), np.uint8), ValueError, r"\(8, 8, 3\), which is one image .*: give x\[None\]"),
             (np.zeros((2, 8, 8, 1), np.int64), TypeError, "int64"),
             (np.zeros((2, 8, 8, 1), np.float16), TypeError, "float16"),
             (np.full((2, 8, 8, 1), 1.5), ValueError, r"1\.5"),
@@ -307,6 +309,24 @@ class TestLatent:
         assert all(ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1 for box in boxes)
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
+    @pytest.mark.parametrize(("classes", "columns"), [(16, 1), (17, 2), (32, 2), (33, None), (200, None)])
+    def test_the_legend_leaves_the_points_their_room(self, classes, columns):
+        figure = new_figure((7, 6))
+        ax = figure.add_subplot()
+        codes, labels = np.random.default_rng(0).normal(size=(400, 2)), np.arange(400) % classes
+        gm.plot.latent(GivenCodes(), codes, labels, ax=ax)
+        figure.canvas.draw()
+        assert {text.get_text() for text in ax.texts} == {str(k) for k in range(classes)}
+        assert ax.bbox.width > 0.6 * figure.bbox.width
+        assert ax.bbox.height > 0.8 * figure.bbox.height
+        legend = ax.get_legend()
+        assert (legend is None) == (columns is None)
+        if legend:
+            places = {round(text.get_window_extent().x0) for text in legend.get_texts()}
+            assert len(places) == columns
+            box = legend.get_window_extent()
+            assert box.y0 >= 0 and box.y1 <= figure.bbox.y1 and box.x1 <= figure.bbox.x1
+
     def test_conditional_model_needs_the_labels(self, x, ax):
         vae = a_vae(num_classes=10)
         gm.plot.latent(vae, x, y, ax=ax)
@@ -363,6 +383,12 @@ class TestReconstructions:
         vae = a_vae(num_classes=10)
         gm.plot.reconstructions(vae, x[:2], ax=ax, labels=y[:2])
         assert np.array_equal(cells(picture(ax), 2, 2)[2:], np.rint(vae.reconstruct(x[:2], y[:2]) * 255))
+
+    def test_names_the_shape_that_was_given(self, x, ax):
+        with pytest.raises(ValueError, match=r"\(8, 8, 1\), which is one image"):
+            gm.plot.reconstructions(a_vae(), x[0], n=4, ax=ax)
+        with pytest.raises(ValueError, match=r"not \(40, 64\)"):
+            gm.plot.reconstructions(a_vae(), x.reshape(40, 64), n=4, ax=ax)
 
 
 class TestPalette:

@@ -35,17 +35,20 @@ def class_grid(
 
     The n codes are the same for all classes, drawn from `seed`: what differs along a column (or row) is the class
     alone. `labels` chooses and orders the classes (default: all). The drawn array is `ax.images[-1].get_array()`.
-    ValueError for a model without classes, TypeError for what is no model.
+    ValueError for a model without classes and labels that are none of its own, TypeError for what is no model and
+    labels that are no integers.
     """
     _require_model(model)
     if not model.num_classes:
         raise ValueError(f"the {model.family} is not conditional (num_classes=0): image_grid draws its samples")
     n = check.integer(n, "n", 1)
     by = check.choice(by, "by", ("row", "column"))
-    classes = range(model.num_classes) if labels is None else [int(k) for k in np.ravel(labels)]
-    rows = [model.sample(n, labels=np.full(n, k, np.int64), seed=seed) for k in classes]
-    if not rows:
+    chosen = np.arange(model.num_classes) if labels is None else np.ravel(check.as_array(labels, "labels"))
+    if not len(chosen):
         raise ValueError("labels is empty: at least one class is needed")
+    classes = check.labels(chosen, len(chosen), model.num_classes)
+    assert classes is not None
+    rows = [model.sample(n, labels=np.full(n, k), seed=seed) for k in classes]
     images = np.stack(rows, axis=0 if by == "row" else 1)
     picture = tile(images.reshape(-1, *images.shape[2:]), *images.shape[:2])
     ax = show_picture(picture, axes_for(ax, picture_inches(picture)))

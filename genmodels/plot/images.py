@@ -39,7 +39,7 @@ def reconstructions(
     """
     require_vae(vae, "reconstruct")
     count = check.integer(n, "n", 1)
-    given = np.atleast_1d(x)[:count]
+    given = checked_images(x)[:count]
     original = as_images(given)
     made = vae.reconstruct(given) if labels is None else vae.reconstruct(given, np.atleast_1d(labels)[:count])
     picture = tile(np.concatenate([original, as_images(made)]), 2, len(original))
@@ -94,8 +94,11 @@ def tile(x: ArrayLike, rows: int = 5, columns: int | None = None, gap: int = 0) 
 
 
 def checked_images(x: ArrayLike) -> NDArray[Any]:
-    """The images as they are, (N, H, W, C); a missing last axis is one channel. ValueError or TypeError for others."""
+    """The images as they are, (N, H, W, C); a missing last axis is one channel. ValueError or TypeError for others,
+    and for one image alone."""
     images = np.asarray(x)
+    if images.ndim == 3 and images.shape[-1] in (1, 3):
+        raise ValueError(f"images have shape {images.shape}, which is one image (H, W, C): give x[None] instead of x")
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
