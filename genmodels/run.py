@@ -311,8 +311,6 @@ class _Beginning(Callback):
         if self._aside is not None:
             self._aside.put()
             self._note()
-        if self._work.options.keep:
-            (self._work.folder / KEPT).mkdir(exist_ok=True)
 
     def on_step_end(self, model: Model, step: int, losses: Mapping[str, float]) -> None:
         self._settle()

@@ -192,11 +192,14 @@ def test_bad_arguments_of_keep_best(arguments, error, message):
         Checkpoint("last", **arguments)
 
 
-def test_a_folder_missing_for_the_best_is_told_before_the_first_step(tmp_path):
+def test_a_folder_for_the_best_is_made_or_told_of_before_the_first_step(tmp_path):
     model = StandIn()
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        fit(model, Checkpoint(tmp_path / "last", monitor="loss", best=tmp_path / "nowhere" / "best"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="file"):
+        fit(model, Checkpoint(tmp_path / "last", monitor="loss", best=tmp_path / "file" / "best"))
     assert model.seen == []
+    fit(model, Checkpoint(tmp_path / "last", monitor="loss", best=tmp_path / "new" / "best"))
+    assert (tmp_path / "new" / "best").exists()
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,12 @@ class TestOnTheWay:
         names = {"checkpoint-003.safetensors": 3, "checkpoint-004.safetensors": 4, "best.safetensors": best}
         assert kept == names
 
+    def test_braces_in_the_folders_name_are_its_own(self, tmp_path):
+        folder = tmp_path / "r_{a}{"
+        assert call("train", *SMALL, "--epochs", 2, "--keep", 1, "--out", folder) == 0
+        assert (folder / run.KEPT / "checkpoint-002.safetensors").exists()
+        assert call("report", folder) == 0
+
     def test_overwrite_removes_them_and_nothing_else(self, tmp_path):
         begin = ("train", *SMALL, "--epochs", 2, "--keep", 2, "--out", tmp_path)
         assert call(*begin) == 0

@@ -451,11 +451,19 @@ def test_a_file_of_an_epoch_holds_the_model_after_it(step, names, tmp_path):
     assert [len(gm.load(tmp_path / name).history.steps) for name in names] == [3 * int(name) for name in names]
 
 
-def test_a_checkpoint_without_a_folder_is_refused_before_the_first_step(tmp_path):
+def test_a_checkpoint_whose_folder_cannot_be_made_is_refused_before_the_first_step(tmp_path):
     model = small.vae()
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        model.fit(small.images(), epochs=2, callbacks=Checkpoint(tmp_path / "nowhere" / "model.safetensors"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        model.fit(small.images(), epochs=2, callbacks=Checkpoint(tmp_path / "file" / "a" / "model.safetensors"))
     assert small.state(model) == small.state(small.vae())
+
+
+@pytest.mark.parametrize("folder", ["{a}", "{", "{}", "x}{0!r}"])
+def test_the_folder_of_checkpoints_is_made_and_its_braces_are_its_own(folder, tmp_path):
+    path = tmp_path / folder / "new" / "{epoch}.safetensors"
+    small.vae().fit(small.images(), epochs=3, callbacks=Checkpoint(path, keep=2))
+    assert sorted(os.listdir(path.parent)) == ["2.safetensors", "3.safetensors"]
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_fit(tmp_path):
@@ -476,7 +484,8 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_fit(tmp_path):
         (ValueError, r"need \{step\} in the path, got '\{epoch\}'", {"path": "{epoch}", "every_steps": 2}),
         (ValueError, r"need \{step\} in the path", {"path": "{epoch}", "every_seconds": 2.0}),
         (ValueError, "loss", {"path": "{loss}.safetensors"}),
-        (ValueError, "epoch", {"path": "{epoch}/model.safetensors"}),
+        (ValueError, "in the file's name, not in a folder's", {"path": "{epoch}/model.safetensors"}),
+        (ValueError, "{step:03d} must be in", {"path": "{step:03d}/{a}/{epoch}.safetensors"}),
         (ValueError, "epoch", {"path": "{epoch}-{epoch}.safetensors"}),
         (ValueError, "format", {"path": "{epoch:>9x}.safetensors"}),
         (ValueError, "format", {"path": "{epoch!r}.safetensors"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import string
@@ -40,7 +39,7 @@ class Checkpoint(Callback):
     ) -> None:
         """
         Args:
-            path: file to write. With `{epoch}` or `{step}` in its name (formats such as `{epoch:03d}` too) one file for
+            path: file to write, in a folder that is made where it is missing. With `{epoch}` or `{step}` in its name (formats such as `{epoch:03d}` too) one file for
                 each: epochs that are whole and steps taken, over all fits of the model. With `{epoch}` alone a file
                 holds the model as it was after that epoch.
             every_epochs: save after every so many epochs, and after the last; None for never.
@@ -79,11 +78,9 @@ class Checkpoint(Callback):
         self._saved_at = time.monotonic()
 
     def on_train_begin(self, model: Model) -> None:
-        """FileNotFoundError now rather than after the first epoch where a folder does not exist."""
+        """OSError now rather than after the first epoch where a folder cannot be made."""
         for path in filter(None, (self.path, self.best)):
-            folder = os.path.dirname(path)
-            if folder and not os.path.isdir(folder):
-                raise FileNotFoundError(errno.ENOENT, "the folder for checkpoints does not exist", folder)
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self._saved_at = time.monotonic()
         place = model._position
         if place is not None and place.epoch > 0 and place.step == 0:
@@ -112,7 +109,8 @@ class Checkpoint(Callback):
 
     def _save(self, model: Model) -> None:
         counts = {"epoch": len(model.history), "step": len(model.history.steps)}
-        path = self.path.format(**counts)
+        folder, name = os.path.split(self.path)
+        path = os.path.join(folder, name.format(**counts))
         model.save(path)
         self._saved_at = time.monotonic()
         if self.keep is not None and self._pattern.groupindex:
@@ -132,16 +130,16 @@ class Checkpoint(Callback):
 def _name_pattern(path: str) -> re.Pattern[str]:
     """What the names of a path with {epoch} and {step} in its last part look like, a group for each field."""
     folder, name = os.path.split(path)
+    if misplaced := re.search(r"{(epoch|step)\b.*?}", folder):  # other braces are a folder's own
+        raise ValueError(f"Checkpoint: path {path!r}: {misplaced[0]} must be in the file's name, not in a folder's")
     try:
         pieces = [*string.Formatter().parse(name)]
-        folder_fields = [field for _, field, _, _ in string.Formatter().parse(folder) if field is not None]
     except ValueError as error:
         raise ValueError(f"Checkpoint: path {path!r}: {error}") from None
     fields = [field for _, field, _, _ in pieces if field is not None]
     wrong = [field for field in fields if field not in ("epoch", "step") or fields.count(field) > 1]
-    if wrong or folder_fields:
-        fault = (wrong + folder_fields)[0]
-        raise ValueError(f"Checkpoint: path {path!r}: {{{fault}}} is not one {{epoch}} or {{step}} in the file's name")
+    if wrong:
+        raise ValueError(f"Checkpoint: path {path!r}: {{{wrong[0]}}} is not one {{epoch}} or {{step}}")
     pattern = ""
     for literal, field, form, conversion in pieces:
         if conversion or not re.fullmatch(r"(0\d{1,2})?d?", form or ""):
