@@ -246,6 +246,13 @@ def test_a_killed_download_leaves_nothing_that_looks_complete(server, mnist, mon
     assert sorted(p.name for p in folder.iterdir()) == sorted(f"{n}.gz" for n in NAMES)
 
 
+def test_a_mirrors_other_content_is_no_reason_to_leave_verification(server, client, mnist, monkeypatch, tmp_path):
+    use_mirrors(monkeypatch, "mnist", [server.mirror("a", idx_contents(seed=1))])
+    with pytest.raises(OSError, match="has other content than the published") as error:
+        datasets.load("mnist", root=tmp_path / "r", verify=False)  # of what is downloaded nothing else is taken
+    assert "verify" not in str(error.value)
+
+
 # The lock
 
 
@@ -302,7 +309,7 @@ def test_a_link_that_leads_nowhere_is_no_cache_and_no_root(tmp_path, monkeypatch
     monkeypatch.setattr(time, "sleep", pytest.fail)  # nobody holds a lock that one could wait for
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     for name in ("mnist", "strokes"):
-        with pytest.raises(NotADirectoryError, match="root=.*gone is not a folder"):
+        with pytest.raises(NotADirectoryError, match=r"root=.*gone is not a folder"):
             datasets.load(name, root=tmp_path / "gone")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "gone"))
     with pytest.raises(FileExistsError, match="gone"):

@@ -16,6 +16,10 @@ Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 UNVERIFIED_LIMIT = 1_000_000  # items of a file that need not be the published one
 
 
+class OtherContentError(ValueError):
+    """A file of the right layout that is not the published one."""
+
+
 def read(source: Source, found: dict[str, Path], verify: bool) -> tuple[Split, Split]:
     """All of a data set from its files, by name (or its archive, by the archive's name).
 
@@ -23,16 +27,22 @@ def read(source: Source, found: dict[str, Path], verify: bool) -> tuple[Split, S
         ValueError: a file that is damaged, of another layout, or (``verify``) not the published one.
         OSError: missing or unreadable.
     """
-    if source.archive is None:
-        arrays = [read_idx(source, file, found[file.name], verify) for file in source.files]
-        train, test = (arrays[0][..., None], arrays[1]), (arrays[2][..., None], arrays[3])
-    else:
-        parts = [cifar.split(data) for data in _read_batches(source, found, verify)]
-        images, labels = np.concatenate([p[0] for p in parts[:-1]]), np.concatenate([p[1] for p in parts[:-1]])
-        train, test = (images, labels), parts[-1]
+    try:
+        train, test = _splits(source, found, verify)
+    except OtherContentError as error:
+        raise ValueError(f"{error}; verify=False (on the command line --no-verify) takes it all the same") from None
     for part, where in ((train, "training"), (test, "test")):
         _check_split(source, part, f"{next(iter(found.values())).parent}: the {where} part of {source.name}")
     return train, test
+
+
+def _splits(source: Source, found: dict[str, Path], verify: bool) -> tuple[Split, Split]:
+    if source.archive is None:
+        arrays = [read_idx(source, file, found[file.name], verify) for file in source.files]
+        return (arrays[0][..., None], arrays[1]), (arrays[2][..., None], arrays[3])
+    parts = [cifar.split(data) for data in _read_batches(source, found, verify)]
+    images, labels = np.concatenate([p[0] for p in parts[:-1]]), np.concatenate([p[1] for p in parts[:-1]])
+    return (images, labels), parts[-1]
 
 
 def content_size(source: Source, file: File) -> int:
@@ -81,10 +91,9 @@ def _check_digest(source: Source, file: File, path: Path, digest: str) -> None:
         return
     known = [f"{other.name} of {name}" for name, s in SOURCES.items() for other in s.files if other.sha256 == digest]
     what = f" (it is the published {known[0]})" if known else ""
-    raise ValueError(
+    raise OtherContentError(
         f"{path} has other content than the published {file.name} of {source.name}{what}: "
-        f"its SHA-256 is {digest}, the published one {file.sha256}; "
-        "verify=False (on the command line --no-verify) takes it all the same"
+        f"its SHA-256 is {digest}, the published one {file.sha256}"
     )
 
 
