@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from small_data import idx_contents, write
 
 from genmodels import datasets
 from genmodels.datasets import cache, idx, strokes
@@ -182,6 +183,28 @@ def test_kept_in_the_root_that_is_given(tmp_path, drawn, quick):
     check(datasets.load("strokes", root=tmp_path / "r", download=False), drawn)
     assert len(quick) == 1
     assert not cache.user_folder().exists()
+
+
+def test_they_may_lie_in_the_root_itself(tmp_path, monkeypatch, drawn, quick):
+    datasets.load("strokes", root=tmp_path / "r")
+    flat = (tmp_path / "r" / "strokes").rename(tmp_path / "flat")
+    check(datasets.load("strokes", root=flat, download=False), drawn)
+    monkeypatch.setenv("GENMODELS_DATA", str(flat))
+    check(datasets.load("strokes", download=False), drawn)
+    assert len(quick) == 1
+    images = flat / STROKES.files[0].name
+    images.write_bytes(images.read_bytes()[:-1] + b"\x0c")
+    with pytest.raises(ValueError, match=STROKES.files[0].sha256):
+        datasets.load("strokes", download=False)
+    assert datasets.load("strokes", download=False, verify=False)[0][0][-1, -1, -1, 0] == 12
+
+
+def test_other_idx_files_in_the_variables_folder_do_not_hide_the_cache(tmp_path, monkeypatch, drawn, quick):
+    datasets.load("strokes")
+    write(tmp_path / "data", idx_contents())
+    monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "data"))
+    check(datasets.load("strokes"), drawn)
+    assert len(quick) == 1
 
 
 def test_other_idx_files_in_the_root_are_not_taken_for_strokes(tmp_path, drawn, quick):

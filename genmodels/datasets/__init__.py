@@ -10,6 +10,7 @@ of one's own.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def load(
     places = search.places(root)
     if source is STROKES:
         return _strokes(places, root is not None, download, verify)
-    found = _found(source, places)
+    found = next(_complete(source, places), None)
     if found is None:
         search.refuse_pickles(source, places)
         if places.written is None:
@@ -127,13 +128,12 @@ def _source(name: Any) -> Source:
     return SOURCES[check_name(name)]
 
 
-def _found(source: Source, places: search.Places) -> dict[str, Path] | None:
-    """The files of the first place that has them all."""
+def _complete(source: Source, places: search.Places) -> Iterator[dict[str, Path]]:
+    """The files of each place that has them all, in the order of the places."""
     for place in places.searched:
         found = search.find(source, place)
         if not search.missing(source, found):
-            return found
-    return None
+            yield found
 
 
 def _downloaded(source: Source, places: search.Places, folder: Path) -> dict[str, Path]:
@@ -152,7 +152,7 @@ def _downloaded(source: Source, places: search.Places, folder: Path) -> dict[str
 
 def _strokes(places: search.Places, own: bool, keep: bool, verify: bool) -> tuple[Split, Split]:
     """From disk, or drawn now and kept. A damaged copy in the user's cache is drawn again, any other one refused."""
-    found = _found(STROKES, places)
+    found = next((found for found in _complete(STROKES, places) if not verify or _are_strokes(found)), None)
     if found is not None:
         cache_folder = None if own else places.written
         cached = cache_folder is not None and all(path.is_relative_to(cache_folder) for path in found.values())
@@ -168,6 +168,17 @@ def _strokes(places: search.Places, own: bool, keep: bool, verify: bool) -> tupl
         with suppress(OSError):  # a cache that cannot be written costs the next caller a few seconds
             _keep(splits, places.written / STROKES.name)
     return splits
+
+
+def _are_strokes(found: dict[str, Path]) -> bool:
+    """False for another set's files of the same names, which its labels tell: strokes are then drawn, not refused."""
+    labels = STROKES.files[1]
+    path = found[labels.name]
+    if path.parent.name == STROKES.name:
+        return True
+    with suppress(ValueError, OSError):
+        return idx.read(path, (), labels.items)[1] == labels.sha256
+    return False
 
 
 def _keep(splits: tuple[Split, Split], folder: Path) -> None:

@@ -132,7 +132,7 @@ STROKES = Source(
         ("79bb04b7e5b5127b9860c71fdd88f4a131f271aec527a29cd159f15c2aecf7be", 10_000),
     ),
     mirrors=(),
-    folders=("strokes",),
+    folders=("strokes", ""),
     homepage="",
     licence="MIT, as genmodels",
 )
