@@ -257,6 +257,11 @@ def test_inception_score_ends():
     assert metrics.inception_score(np.full((50, 10), 0.1, np.float32)) == pytest.approx(1.0)
 
 
+def test_inception_score_of_a_class_whose_mean_is_below_the_smallest_float():
+    p = np.array([[1.0, 0.0]] * 9 + [[1.0, 5e-324]])
+    assert metrics.inception_score(p) == 1.0
+
+
 def test_classes_are_counted():
     p = np.eye(4)[[0, 1, 1, 3]]
     assert metrics.class_histogram(p) == [1, 2, 0, 1]
@@ -277,6 +282,15 @@ def test_bad_probabilities(p, error, message):
     for function in (metrics.inception_score, metrics.class_histogram):
         with pytest.raises(error, match=message):
             function(p)
+
+
+def test_an_extractors_number_is_of_its_hash():
+    assert metrics.extractor_number("mnist:0000000000ff00") == 255
+    with pytest.raises(ValueError, match="does not end in a hash"):
+        metrics.extractor_number("mnist")
+    for wrong in (None, 255.0):
+        with pytest.raises(TypeError, match=f"extractor must be a str, not {wrong}"):
+            metrics.extractor_number(wrong)
 
 
 def test_the_kernel_distance_refuses_features_whose_powers_leave_float64():

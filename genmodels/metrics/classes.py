@@ -21,8 +21,9 @@ def inception_score(probabilities: Any) -> float:
     """
     p = _checked(probabilities)
     mean = p.mean(axis=0)
+    counts = (p > 0) & (mean > 0)  # the mean of probabilities near the smallest float is 0, and so are their terms
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * (np.log(p) - np.log(mean)), 0.0)
+        terms = np.where(counts, p * (np.log(p) - np.log(mean)), 0.0)
     return float(np.exp(max(0.0, terms.sum(axis=1).mean())))
 
 

@@ -14,7 +14,9 @@ DIGITS = 12
 
 def extractor_number(extractor: str) -> int:
     """The first 48 bits of the hash of an extractor "name:hash", as histories carry it in their column
-    "fd_extractor"."""
+    "fd_extractor". ValueError for a str without a hash, TypeError for another type."""
+    if not isinstance(extractor, str):
+        raise TypeError(f"extractor must be a str, not {check.shown(extractor)}")
     digest = extractor.rpartition(":")[2]
     try:
         return int(digest[:DIGITS], 16)
