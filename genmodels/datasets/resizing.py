@@ -37,8 +37,8 @@ def resize(x: Any, size: int | tuple[int, int], method: str = "area") -> np.ndar
 
     Returns:
         (N, rows, columns, C) or (N, rows, columns), a fresh array: float32, exact to 2^-22, or uint8, equal to
-        Pillow's. (From its version 13 on, where images lose much more of their height than of their width, it goes
-        along the columns first: single pixels are then a level apart, bicubic ones a few where they were cut off.)
+        Pillow's. (From its version 13 on Pillow chooses by the sizes which axis comes first, though not for squares
+        made squares: where it is the columns, pixels are up to a level apart, bicubic ones up to some twenty levels.)
 
     Raises ValueError for shapes, sizes, methods and float values out of bounds, TypeError for other dtypes.
     """
