@@ -145,15 +145,25 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
+def _check_images(array: np.ndarray, sample: tuple[int, ...], name: str) -> None:
+    """As `_check_batch`, with advice where images differ in height or width alone."""
+    try:
+        _check_batch(array, sample, name)
+    except ValueError as error:
+        if array.ndim != 4 or array.shape[1:3] == sample[:2] or array.shape[3:] != sample[2:]:
+            raise
+        raise ValueError(f"{error}: genmodels.datasets.resize(x, {sample[:2]}) makes them of this size") from None
+
+
 def pixels(value: Any, sample: tuple[int, ...], name: str = "x") -> np.ndarray:
     """(N, *sample) uint8 or float32, C-contiguous, N >= 1, from uint8, float32 or float64. The core checks values."""
     array = as_array(value, name)
     if array.dtype == np.uint8:
-        _check_batch(array, sample, name)
+        _check_images(array, sample, name)
         return np.ascontiguousarray(array)
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {array.dtype}, must be uint8, float32 or float64")
-    _check_batch(array, sample, name)
+    _check_images(array, sample, name)
     return laid_out(array, np.float32)
 
 
@@ -164,7 +174,7 @@ def labels(value: Any, n: int, classes: int) -> np.ndarray | None:
             raise ValueError("labels were given, but the model has none (num_classes=0)")
         return None
     if value is None:
-        raise ValueError(f"labels are needed: the model is conditional (num_classes={classes})")
+        raise ValueError(f"labels are needed, one of {classes} classes for each sample (num_classes={classes})")
     array = as_array(value, "labels")
     if array.dtype.kind not in "iu":
         raise TypeError(f"labels have dtype {array.dtype}, must be integers")

@@ -244,7 +244,7 @@ def test_unfit_images(call, x, error, words):
 
 
 LABELS = [
-    (None, ValueError, "labels are needed"),
+    (None, ValueError, r"labels are needed, one of 4 classes for each sample \(num_classes=4\)"),
     ([0, 1], ValueError, r"shape \(2,\), expected \(3,\)"),
     ([0, 1, 4], ValueError, r"labels\[2\] is 4, must be in 0..3"),
     ([0, -1, 2], ValueError, r"labels\[1\] is -1"),

@@ -52,10 +52,12 @@ gm_status gm_images_check(const gm_images *images, const gm_shape *shape, gm_err
     int64_t at = gm_kernels_active()->first_outside(n, images->floats, low, high);
     if (at == n) return GM_OK;
     int64_t inside = at % size, C = shape->dim[2], W = shape->dim[1];
+    float value = images->floats[at];
+    const char *advice = value >= 2 && value <= 255 ? ": bytes are divided by 255, or given as uint8" : "";
     return gm_error_set(error, GM_VALUE_ERROR,
                         "images: pixel (%" PRId64 ", %" PRId64 ", %" PRId64 ") of image %" PRId64
-                        " is %.7g, must be in [0, 1]",
-                        inside / (W * C), inside / C % W, inside % C, at / size, (double)images->floats[at]);
+                        " is %.7g, must be in [0, 1]%s",
+                        inside / (W * C), inside / C % W, inside % C, at / size, (double)value, advice);
 }
 
 gm_status gm_labels_check(int64_t N, const int64_t *labels, int64_t classes, gm_error *error) {
