@@ -263,7 +263,8 @@ class GAN(LatentModel):
     def generate(self, z: Any, labels: Any = None) -> np.ndarray:
         """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite.
 
-        In inference mode, so one code always gives one image; by the average of the weights where ema > 0.
+        In inference mode, so one code always gives one image; by the average of the weights where ema > 0. labels as
+        in `sample`.
         """
         return self._render_given(z, labels)
 

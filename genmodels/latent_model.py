@@ -47,12 +47,12 @@ class LatentModel(CoreModel):
     def sample(self, n: int, labels: Any = None, seed: int | None = None) -> np.ndarray:
         """n new images (n, H, W, C), float32 in [0, 1], of codes drawn from the standard normal distribution.
 
-        labels (n,) for a conditional model. With a seed the model's own random streams stay untouched, and the first
-        images do not depend on n: sample(5, seed=k) equals sample(9, seed=k)[:5]. Ctrl-C ends it between two pieces of
-        the work and, as an error does, leaves the streams where they were.
+        labels (n,) for a conditional model, or one class for all of them. With a seed the model's own random streams
+        stay untouched, and the first images do not depend on n: sample(5, seed=k) equals sample(9, seed=k)[:5]. Ctrl-C
+        ends it between two pieces of the work and, as an error does, leaves the streams where they were.
         """
         n = check.integer(n, "n", 1)
-        classes = check.labels(labels, n, self.num_classes)
+        classes = self._classes(labels, n)
         seed = None if seed is None else check.seed(seed)
         return self._draw_around(0.0, 1.0, n, classes, seed)
 
@@ -82,7 +82,14 @@ class LatentModel(CoreModel):
     def _render_given(self, z: Any, labels: Any) -> np.ndarray:
         """The images of a caller's codes."""
         codes = check.finite(check.floats(z, (self.latent_dim,), "z"), "z")
-        return self._render_all(codes, check.labels(labels, len(codes), self.num_classes))
+        return self._render_all(codes, self._classes(labels, len(codes)))
+
+    def _classes(self, labels: Any, n: int) -> np.ndarray | None:
+        """A caller's labels (n,), or the one for all, of images to be drawn."""
+        array = None if labels is None else check.as_array(labels, "labels")
+        if array is not None and array.ndim == 0:
+            array = np.broadcast_to(array, n)
+        return check.labels(array, n, self.num_classes)
 
     def _set_common(self, input_shape: Any, latent_dim: Any, num_classes: Any, precision: Any) -> None:
         self.input_shape = check.shape(input_shape, "input_shape", [3])

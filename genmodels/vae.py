@@ -139,7 +139,8 @@ class VAE(LatentModel):
         return self._core.encode(images, classes)
 
     def decode(self, z: Any, labels: Any = None) -> np.ndarray:
-        """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite."""
+        """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite. labels as
+        in `sample`."""
         return self._render_given(z, labels)
 
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:

@@ -52,7 +52,8 @@ IMAGES = [
     (pixels()[None], ValueError, r"shape \(1, 3, 8, 8, 1\)"),
     (np.float32(0.5), ValueError, r"shape \(\)"),
     (np.zeros((3, 8, 8, 3), np.uint8), ValueError, r"shape \(3, 8, 8, 3\)"),
-    (np.zeros((3, 8, 7, 1), np.uint8), ValueError, r"shape \(3, 8, 7, 1\)"),
+    (np.zeros((3, 8, 7, 1), np.uint8), ValueError, r"shape \(3, 8, 7, 1\), .*datasets.resize\(x, \(8, 8\)\)"),
+    (np.zeros((3, 9, 9, 3), np.uint8), ValueError, r"expected \(N, 8, 8, 1\)$"),  # which no size alone makes right
     (np.zeros((0, 8, 8, 1), np.uint8), ValueError, "empty"),
     (pixels().astype(np.float16), TypeError, "float16"),
     (pixels().astype(np.longdouble), TypeError, "must be uint8, float32 or float64"),
@@ -70,7 +71,9 @@ IMAGES = [
     (spoiled(1.1), ValueError, r"1\.1"),
     (spoiled(-0.01), ValueError, r"-0\.01"),
     (spoiled(1.0).astype(np.float64) * 1e300, ValueError, "inf"),
-    (255 * pixels(1.0), ValueError, "255"),
+    (spoiled(1.5), ValueError, r"is 1\.5, must be in \[0, 1\]$"),
+    (255 * pixels(1.0), ValueError, r"is 255, must be in \[0, 1\]: bytes are divided by 255, or given as uint8"),
+    (13 * pixels(1.0), ValueError, r"is 13, must be in \[0, 1\]: bytes are divided by 255"),
 ]
 
 
@@ -95,7 +98,6 @@ LABELS = [
     (None, ValueError, "labels are needed"),
     ([0, 1], ValueError, r"shape \(2,\), expected \(3,\)"),
     ([[0, 1, 2]], ValueError, r"shape \(1, 3\)"),
-    (1, ValueError, r"shape \(\)"),
     ([0, 1, 4], ValueError, r"labels\[2\] is 4, must be in 0..3"),
     ([0, -1, 2], ValueError, r"labels\[1\] is -1"),
     (np.array([0, 1, 2**64 - 1], np.uint64), ValueError, r"labels\[2\]"),
@@ -114,6 +116,19 @@ def test_unfit_labels(conditional, call, labels, error, words):
     with pytest.raises(error, match=words):
         getattr(conditional, call)(first, labels)
     assert snapshot(conditional) == before
+
+
+@pytest.mark.parametrize("call", ["train_step", "evaluate", "encode", "reconstruct", "fit"])
+def test_one_label_is_for_images_to_be_drawn_alone(conditional, call):
+    with pytest.raises(ValueError, match=r"labels have shape \(\), expected \(3,\)"):
+        getattr(conditional, call)(pixels(), 1)
+
+
+@pytest.mark.parametrize(("label", "error", "words"), [(4, ValueError, "is 4, must be"), (1.0, TypeError, "float64")])
+@pytest.mark.parametrize("call", ["decode", "sample"])
+def test_one_unfit_label(conditional, call, label, error, words):
+    with pytest.raises(error, match=words):
+        getattr(conditional, call)({"decode": np.zeros((3, 2), np.float32), "sample": 3}[call], label)
 
 
 @pytest.mark.parametrize("call", ["train_step", "evaluate", "encode", "decode", "sample", "fit"])

@@ -213,7 +213,6 @@ LABELS = [
     (None, ValueError, "labels are needed"),
     ([0, 1], ValueError, r"labels have shape \(2,\), expected \(4,\)"),
     ([[0, 1, 2, 3]] * K, ValueError, r"labels have shape \(3, 4\), expected \(4,\)"),
-    (1, ValueError, r"labels have shape \(\)"),
     ([0, 1, 2, 4], ValueError, r"labels\[3\] is 4, must be in 0..3"),
     ([0, -1, 2, 3], ValueError, r"labels\[1\] is -1"),
     ([0.0, 1.0, 2.0, 3.0], TypeError, "labels have dtype float64"),
@@ -226,6 +225,11 @@ LABELS = [
 def test_unfit_labels(conditional, call, labels, error, words):
     first = {"generate": noise(N), "sample": N}.get(call, pixels())
     refuses(conditional, error, words, call, first, labels)
+
+
+@pytest.mark.parametrize("call", ["train_step", "evaluate", "discriminate", "fit"])
+def test_one_label_is_for_images_to_be_drawn_alone(conditional, call):
+    refuses(conditional, ValueError, r"labels have shape \(\)", call, pixels(), 1)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,15 @@ def test_labels_matter_and_any_integer_dtype_will_do():
 # ---- seeds and streams ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("label", [2, np.int8(2), np.array(2)])
+def test_one_label_is_for_all_that_is_drawn(label):
+    z = np.random.default_rng(0).normal(size=(5, 2))
+    vae, gan = small.vae(num_classes=4), small.gan(num_classes=4)
+    for model, draw in ((vae, vae.decode), (gan, gan.generate)):
+        assert np.array_equal(model.sample(5, label, seed=1), model.sample(5, [2] * 5, seed=1))
+        assert np.array_equal(draw(z, label), draw(z, [2] * 5))
+
+
 def test_sample_with_a_seed_is_a_prefix_and_leaves_the_streams():
     vae = build()
     counters = vae._counters()
