@@ -147,7 +147,7 @@ IMAGES = member("{'descr': '|u1', 'fortran_order': False, 'shape': (4, 8, 8), }"
 DAMAGES = {
     "open bracket": packed(member("{'descr': (")),  # tokenize.TokenError
     "indented": packed(member("  x\n y")),  # IndentationError
-    "half a dtype": packed(member("{'descr': ('a',), 'fortran_order': False, 'shape': (4, 8, 8), }")),  # IndexError
+    "half a dtype": packed(member("{'descr': ((),), 'fortran_order': False, 'shape': (4, 8, 8), }")),  # IndexError
     "size beyond int64": shaped("(99999999999999999999999, 8, 8)"),  # OverflowError
     "no array": packed(b"hello"),  # bytes, without an error
     "lzma": broken(packed(IMAGES, zipfile.ZIP_LZMA), 20),  # lzma.LZMAError

@@ -325,7 +325,9 @@ class TestLatent:
             places = {round(text.get_window_extent().x0) for text in legend.get_texts()}
             assert len(places) == columns
             box = legend.get_window_extent()
-            assert box.y0 >= 0 and box.y1 <= figure.bbox.y1 and box.x1 <= figure.bbox.x1
+            assert box.y0 >= 0
+            assert box.y1 <= figure.bbox.y1
+            assert box.x1 <= figure.bbox.x1
 
     def test_conditional_model_needs_the_labels(self, x, ax):
         vae = a_vae(num_classes=10)

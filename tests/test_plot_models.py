@@ -62,7 +62,7 @@ class TestClassGrid:
         with pytest.raises(ValueError, match=r"labels\[0\] is 4, must be in 0\.\.3"):
             gm.plot.class_grid(conditional("vae"), labels=[4], ax=ax)
         for wrong in ([1.7], ["2"], [True]):
-            with pytest.raises(TypeError, match="labels have dtype .*, must be integers"):
+            with pytest.raises(TypeError, match=r"labels have dtype .*, must be integers"):
                 gm.plot.class_grid(conditional("vae"), labels=wrong, ax=ax)
         with pytest.raises(ValueError, match="'row', 'column'"):
             gm.plot.class_grid(conditional("vae"), by="class", ax=ax)

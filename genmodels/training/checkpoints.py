@@ -39,9 +39,9 @@ class Checkpoint(Callback):
     ) -> None:
         """
         Args:
-            path: file to write, in a folder that is made where it is missing. With `{epoch}` or `{step}` in its name (formats such as `{epoch:03d}` too) one file for
-                each: epochs that are whole and steps taken, over all fits of the model. With `{epoch}` alone a file
-                holds the model as it was after that epoch.
+            path: file to write, in a folder that is made where it is missing. With `{epoch}` or `{step}` in the file's
+                name (formats such as `{epoch:03d}` too) one file for each: epochs that are whole and steps taken, over
+                all fits of the model. With `{epoch}` alone a file holds the model as it was after that epoch.
             every_epochs: save after every so many epochs, and after the last; None for never.
             every_steps: save after every so many steps, too; not with `{epoch}` alone.
             keep: with `{epoch}` or `{step}` in the name, the number of newest files to keep; older ones that match the
