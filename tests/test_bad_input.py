@@ -118,19 +118,6 @@ def test_unfit_labels(conditional, call, labels, error, words):
     assert snapshot(conditional) == before
 
 
-@pytest.mark.parametrize("call", ["train_step", "evaluate", "encode", "reconstruct", "fit"])
-def test_one_label_is_for_images_to_be_drawn_alone(conditional, call):
-    with pytest.raises(ValueError, match=r"labels have shape \(\), expected \(3,\)"):
-        getattr(conditional, call)(pixels(), 1)
-
-
-@pytest.mark.parametrize(("label", "error", "words"), [(4, ValueError, "is 4, must be"), (1.0, TypeError, "float64")])
-@pytest.mark.parametrize("call", ["decode", "sample"])
-def test_one_unfit_label(conditional, call, label, error, words):
-    with pytest.raises(error, match=words):
-        getattr(conditional, call)({"decode": np.zeros((3, 2), np.float32), "sample": 3}[call], label)
-
-
 @pytest.mark.parametrize("call", ["train_step", "evaluate", "encode", "decode", "sample", "fit"])
 def test_labels_for_an_unconditional_model(plain, call):
     before = snapshot(plain)

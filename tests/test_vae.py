@@ -177,6 +177,20 @@ def test_one_label_is_for_all_that_is_drawn(label):
         assert np.array_equal(draw(z, label), draw(z, [2] * 5))
 
 
+@pytest.mark.parametrize(("label", "error", "words"), [(4, ValueError, "is 4, must be"), (1.0, TypeError, "float64")])
+def test_one_unfit_label(label, error, words):
+    vae = small.vae(num_classes=4)
+    for draw in (lambda: vae.sample(3, label), lambda: vae.decode(np.zeros((3, 2)), label)):
+        with pytest.raises(error, match=words):
+            draw()
+
+
+@pytest.mark.parametrize("call", ["train_step", "evaluate", "encode", "reconstruct", "fit"])
+def test_images_that_are_given_take_a_label_each(call):
+    with pytest.raises(ValueError, match=r"labels have shape \(\), expected \(3,\)"):
+        getattr(small.vae(num_classes=4), call)(small.images(3), 1)
+
+
 def test_sample_with_a_seed_is_a_prefix_and_leaves_the_streams():
     vae = build()
     counters = vae._counters()
