@@ -32,6 +32,20 @@ class At(Callback):
             self.function(model)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "CosineDecay(epochs=3, floor=0.1)",
+        "StepDecay(every_epochs=2)",
+        "EarlyStopping(monitor='fd', patience=3)",
+        "TimeLimit(seconds=60.0)",
+        "Callback()",
+    ],
+)
+def test_callbacks_print_as_their_calls(call):
+    assert repr(eval(call, vars(gm.callbacks))) == call
+
+
 # ---- early stopping -------------------------------------------------------------------------------------------------
 
 

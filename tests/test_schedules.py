@@ -131,6 +131,31 @@ def test_several_fits_are_one():
     assert small.state(thrice) == small.state(once)
 
 
+@pytest.mark.parametrize("kind", [CosineDecay, LinearDecay])
+def test_a_fit_at_rate_0_from_its_first_epoch_is_refused(kind):
+    x, model = images(17), StandIn()
+    model.fit(x, epochs=3, callbacks=kind(3))
+    before = small.state(model)
+    with pytest.raises(ValueError, match=r"epochs=3.*epoch 4.*start_epoch=len\(model.history\)"):
+        model.fit(x, epochs=3, callbacks=kind(3))
+    with pytest.raises(ValueError, match=r"start_epoch=1.*epoch 4 of"):
+        model.fit(x, callbacks=kind(2, start_epoch=1))
+    assert small.state(model) == before
+    model.fit(x, callbacks=kind(3, floor=0.01))
+    model.fit(x, epochs=3, callbacks=kind(3, start_epoch=len(model.history)))
+    assert len(model.history) == 7
+
+
+@pytest.mark.parametrize("kind", [CosineDecay, LinearDecay])
+def test_a_fit_that_began_before_the_end_of_the_fall_is_resumed_behind_it(kind, tmp_path):
+    x, model = images(17), StandIn()
+    model.fit(x, epochs=4, callbacks=[kind(2), Checkpoint(tmp_path / "{epoch}.safetensors")])
+    for epoch in (2, 3, 4):
+        resumed = gm.load(tmp_path / f"{epoch}.safetensors")
+        resumed.fit(x, resume=True, callbacks=kind(2))
+        assert small.state(resumed) == small.state(model)
+
+
 def test_an_unknown_column_is_named_after_the_first_epoch():
     model = StandIn()
     with pytest.raises(ValueError, match=r"'val_los'.*loss, val_loss"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -20,6 +21,16 @@ class Callback:
     raised here ends the fit and reaches its caller; the fit can be resumed. `model.stop_training = True` interrupts
     the fit in good order, `model.finish_training()` makes the epoch in hand its last.
     """
+
+    def __repr__(self) -> str:
+        """As the call that makes it, as far as the object keeps the arguments; those at their defaults stay away."""
+        held = vars(self)
+        if isinstance(watch := held.get("monitor"), Monitor):
+            held = {**held, **vars(watch), "monitor": watch.name}
+        parameters = inspect.signature(type(self)).parameters.values()
+        given = {p.name: check.shown(held[p.name]) for p in parameters if p.name in held}
+        shown = [f"{p.name}={given[p.name]}" for p in parameters if given.get(p.name, repr(p.default)) != repr(p.default)]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def on_train_begin(self, model: Model) -> None:
         """Before the first step."""
@@ -78,19 +89,19 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, model: Model) -> None:
         """A fit that was killed between its last epoch and this callback has nothing left to do."""
-        if _epochs_of_fit(model):
+        if epochs_of_fit(model):
             self._decide(model)
 
     def on_epoch_end(self, model: Model, epoch: int, losses: Mapping[str, float]) -> None:
         self._decide(model)
 
     def _decide(self, model: Model) -> None:
-        progress = self.monitor.progress(model.history, last=_epochs_of_fit(model))
+        progress = self.monitor.progress(model.history, last=epochs_of_fit(model))
         if len(progress) >= self.patience and not any(progress[-self.patience :]):
             model.finish_training()
 
 
-def _epochs_of_fit(model: Model) -> int:
+def epochs_of_fit(model: Model) -> int:
     """Whole epochs of the fit in hand, those before an interruption included."""
     assert model._position is not None
     return model._position.epoch

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import _validate as check
-from .callbacks import Callback
+from .callbacks import Callback, epochs_of_fit
 from .history import History
 from .monitor import Monitor
 
@@ -44,7 +44,8 @@ class ConstantRate(Schedule):
 
 
 class StepDecay(Schedule):
-    """The rates times `factor`, in [0, 1], after every `every_epochs` epochs: factor^(epochs // every_epochs)."""
+    """The rates times `factor`, in [0, 1], after every `every_epochs` epochs: factor^(epochs // every_epochs), of the
+    model's epochs over all its fits."""
 
     def __init__(self, every_epochs: int, factor: float = 0.1) -> None:
         self.every_epochs = check.integer(every_epochs, "every_epochs", 1)
@@ -60,11 +61,14 @@ class _Decay(Schedule):
     def __init__(self, epochs: int, start_epoch: int = 0, floor: float = 0.0) -> None:
         """
         Args:
-            epochs: of falling rates, at least 1; the first of them still has the optimizers' own.
-            start_epoch: epochs of the optimizers' own rates before.
+            epochs: of falling rates, at least 1; the first of them still has the optimizers' own. They are counted
+                over all fits of the model, as start_epoch is: for a fit that follows others, see there.
+            start_epoch: epochs of the model before, at the optimizers' own rates; `len(model.history)` lets the fall
+                begin with the fit that is next.
             floor: the factor of all epochs after, in [0, 1].
 
-        Raises ValueError or TypeError for other arguments.
+        Raises ValueError or TypeError for other arguments. A fit that begins behind the end of a fall to 0, and would
+        train nothing, is a ValueError too.
         """
         self.epochs = check.integer(epochs, "epochs", 1)
         self.start_epoch = check.integer(start_epoch, "start_epoch", 0)
@@ -73,6 +77,16 @@ class _Decay(Schedule):
     def factor_after(self, epochs: int, history: History) -> float:
         way = min(max(epochs - self.start_epoch, 0) / self.epochs, 1.0)
         return self.floor + (1.0 - self.floor) * self._left(way)
+
+    def on_train_begin(self, model: Model) -> None:
+        """ValueError where every epoch of the fit, from its first one on, would have rates of 0."""
+        before = len(model.history) - epochs_of_fit(model)
+        if self.floor == 0 and before >= self.start_epoch + self.epochs:
+            raise ValueError(
+                f"{self!r}: its rates are 0 from epoch {self.start_epoch + self.epochs + 1} of the model on and this fit "
+                f"begins with epoch {before + 1}, so nothing would be trained; start_epoch=len(model.history) lets it "
+                "begin here"
+            )
 
     def _left(self, way: float) -> float:
         """1 at the beginning of the way, 0; 0 at its end, 1."""
