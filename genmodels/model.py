@@ -210,8 +210,9 @@ class Model:
             batch_size: images a step, at least 1; more than N means one step an epoch.
             validation_data: images, or a pair (images, labels); evaluated after every epoch, as "val_" losses.
             callbacks: see `genmodels.callbacks`.
-            verbose: "progress" (a tqdm bar), "log" (a line an epoch to the logger "genmodels", level INFO), "silent",
-                or "auto": a bar where tqdm is installed and stderr is a terminal or a notebook, else "log".
+            verbose: "progress" (a tqdm bar), "log" (a line an epoch to the logger "genmodels", level INFO, which Python
+                shows after `logging.basicConfig(level=logging.INFO)`), "silent", or "auto": a bar where tqdm is
+                installed and stderr is a terminal or a notebook, else "log".
             resume: finish the fit that was interrupted, with its epochs and batch size, in this model or in the one a
                 checkpoint was loaded from. The result has the bits of a fit never interrupted. `epochs` and
                 `batch_size` are left at their defaults or given as they were; x, y, validation_data, augmentation and
