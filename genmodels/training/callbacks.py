@@ -27,10 +27,9 @@ class Callback:
         held = vars(self)
         if isinstance(watch := held.get("monitor"), Monitor):
             held = {**held, **vars(watch), "monitor": watch.name}
-        parameters = inspect.signature(type(self)).parameters.values()
-        given = {p.name: check.shown(held[p.name]) for p in parameters if p.name in held}
-        shown = [f"{p.name}={given[p.name]}" for p in parameters if given.get(p.name, repr(p.default)) != repr(p.default)]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        kept = [p for p in inspect.signature(type(self)).parameters.values() if p.name in held]
+        given = [p.name for p in kept if repr(held[p.name]) != repr(p.default)]
+        return f"{type(self).__name__}({', '.join(f'{name}={check.shown(held[name])}' for name in given)})"
 
     def on_train_begin(self, model: Model) -> None:
         """Before the first step."""

@@ -80,12 +80,11 @@ class _Decay(Schedule):
 
     def on_train_begin(self, model: Model) -> None:
         """ValueError where every epoch of the fit, from its first one on, would have rates of 0."""
-        before = len(model.history) - epochs_of_fit(model)
-        if self.floor == 0 and before >= self.start_epoch + self.epochs:
+        before, end = len(model.history) - epochs_of_fit(model), self.start_epoch + self.epochs
+        if self.floor == 0 and before >= end:
             raise ValueError(
-                f"{self!r}: its rates are 0 from epoch {self.start_epoch + self.epochs + 1} of the model on and this fit "
-                f"begins with epoch {before + 1}, so nothing would be trained; start_epoch=len(model.history) lets it "
-                "begin here"
+                f"{self!r}: its rates are 0 from epoch {end + 1} of the model on, and this fit begins with epoch "
+                f"{before + 1}: nothing would be trained; start_epoch=len(model.history) lets the fall begin here"
             )
 
     def _left(self, way: float) -> float:
