@@ -56,9 +56,10 @@ def _text(name: str, value: Any) -> str:
         raise kind(f"{name}: {error}") from None
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str]) -> Any:
     """The model that `model.save(path)` wrote: its bits, and therefore its future, are those of the saved one.
 
+    A VAE, GAN or Classifier, as the file says, which no type checker knows: `vae: gm.VAE = gm.load(path)` tells it.
     A file is taken only when its SHA-256 is right and everything in it fits together. It holds no code.
 
     Raises:

@@ -274,7 +274,7 @@ def _report_outcome(work: run.Run, outcome: run.Outcome, budget: float | None) -
 
 def _sample(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
-    model = gm.load(run.find_model(arguments.model))
+    model: gm.Model = gm.load(run.find_model(arguments.model))
     labels = classes_in_turn(model, arguments.n)
     if arguments.labels is not None:
         labels = np.resize(np.array(arguments.labels, np.int64), arguments.n)
@@ -287,7 +287,7 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     _set_threads(arguments.threads)
-    model = gm.load(run.find_model(arguments.model))
+    model: gm.Model = gm.load(run.find_model(arguments.model))
     data = arguments.data or run.trained_on(arguments.model)
     if data is None:
         raise ValueError(f"{arguments.model} does not say which data set it was trained on: give --data")
@@ -327,7 +327,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _info_of_model(path: Path) -> int:
-    model = gm.load(path)
+    model: gm.Model = gm.load(path)
     print(f"{path}: {model.family}, {len(model.history)} epochs trained")
     for name, network in model.networks.items():
         print(f"{name + ':':<16}{network.parameter_count:,} parameters")

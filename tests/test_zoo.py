@@ -1,11 +1,14 @@
 """The reference models: their sizes, their recipes, what may be changed."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 import genmodels as gm
 from genmodels import layers as L
 from genmodels.optimizers import Adam, RMSprop
+from genmodels.zoo.registry import ENTRIES
 
 
 def conv(kernel, inputs, outputs):
@@ -179,6 +182,11 @@ def classes(model, n):
     return np.arange(n) % model.num_classes if model.num_classes else None
 
 
+@pytest.mark.parametrize(("names", "family"), [(gm.zoo.vaes.Name, gm.VAE), (gm.zoo.gans.Name, gm.GAN)])
+def test_type_checkers_know_what_is_built(names, family):
+    assert list(get_args(names)) == [name for name in NAMES if ENTRIES[name].family is family]
+
+
 def test_these_are_the_names():
     assert gm.zoo.names() == NAMES
     assert LEARNING.keys() == RECIPES.keys() == COUNTS.keys()
@@ -259,6 +267,12 @@ def test_an_optimizer_with_other_values():
         gm.optimizers.Adam().changed(beta1=1.0)
 
 
+def test_all_optimizers_of_a_model_changed_as_its_error_says():
+    changed = {key: value.changed(learning_rate=0.5) for key, value in gm.zoo.optimizers("wgan-16").items()}
+    rates = [optimizer.learning_rate for optimizer in gm.zoo.build("wgan-16", **changed).optimizers.values()]
+    assert rates == [0.5, 0.5]
+
+
 def nested(depth):
     recipe = {}
     for _ in range(depth):
@@ -335,7 +349,12 @@ def test_wgan_mlm_has_no_layer_its_penalty_refuses():
         ({"latent_dim": True}, TypeError, "latent_dim must be an int, not True"),
         ({"num_classes": -1}, ValueError, "num_classes is -1, must be at least 0"),
         ({"colour": "red"}, TypeError, "colour"),
-        ({"name": "dcgan-tf", "beta": 2.0}, TypeError, "beta"),
+        ({"name": "dcgan-tf", "beta": 2.0}, TypeError, r"dcgan-tf takes no beta, only generator, .*seed$"),
+        (
+            {"name": "wgan-16", "learning_rate": 1e-4},
+            TypeError,
+            r"takes no learning_rate, .*changed\(learning_rate=\.\.\.\) for .* in zoo.optimizers\('wgan-16'\)",
+        ),
         ({"precision": "float8"}, ValueError, "float8"),
         ({"seed": -1}, ValueError, "-1"),
     ],

@@ -1,5 +1,6 @@
 """Reference models by name.
 
+>>> import genmodels as gm
 >>> vae = gm.zoo.build("vae-keras")
 >>> vae.recipe
 {'data': 'mnist', 'epochs': 30, 'batch_size': 128, 'image_size': 28}
@@ -15,13 +16,15 @@ the row takes what fits together; where it is silent the row's text says what we
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, overload
 
 from .. import _validate as check
-from ..model import Model
+from ..gan import GAN
 from ..optimizers import Optimizer
+from ..vae import VAE
 from . import gans, vaes
-from .registry import ENTRIES, Sizes, entry
+from .registry import ENTRIES, Entry, Sizes, entry
 
 __all__ = ["build", "gans", "image_size", "names", "optimizers", "recipe", "vaes"]
 
@@ -51,6 +54,27 @@ def image_size(name: str) -> int | None:
     return row.recipe["image_size"] if row.one_size else None
 
 
+@overload
+def build(
+    name: vaes.Name,
+    image_size: int | None = None,
+    channels: int | None = None,
+    latent_dim: int | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    **changes: Any,
+) -> VAE: ...
+@overload
+def build(
+    name: gans.Name,
+    image_size: int | None = None,
+    channels: int | None = None,
+    latent_dim: int | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    **changes: Any,
+) -> GAN: ...
+@overload
 def build(
     name: str,
     image_size: int | None = None,
@@ -59,7 +83,16 @@ def build(
     seed: int = 0,
     precision: str = "float32",
     **changes: Any,
-) -> Model:
+) -> VAE | GAN: ...
+def build(
+    name: str,
+    image_size: int | None = None,
+    channels: int | None = None,
+    latent_dim: int | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    **changes: Any,
+) -> VAE | GAN:
     """Builds the reference model `name`, freshly initialised from `seed`.
 
     image_size: pixels a side (default: the recipe's), which must be that of the name where the name has one; channels:
@@ -70,6 +103,7 @@ def build(
     Raises ValueError for an unknown name or sizes that do not fit, TypeError for an unknown argument.
     """
     row = entry(name)
+    _check_changes(row, changes)
     sizes = Sizes(
         check.integer(row.recipe["image_size"] if image_size is None else image_size, "image_size", 1),
         check.integer(1 if channels is None else channels, "channels", 1),
@@ -87,3 +121,14 @@ def build(
     model = row.family(**{**row.arguments(sizes), **arguments, **changes})
     model.recipe = {**row.recipe, "image_size": sizes.side}
     return model
+
+
+def _check_changes(row: Entry, changes: Iterable[str]) -> None:
+    """TypeError for what the model's constructor does not take, with the way to what belongs to its optimizers."""
+    known = row.family._arguments()
+    for name in set(changes).difference(known):
+        message = f"{row.name} takes no {name}, only {', '.join(known)}"
+        if any(hasattr(optimizer, name) for optimizer in optimizers(row.name).values()):
+            changed = f"key: value.changed({name}=...) for key, value in zoo.optimizers({row.name!r}).items()"
+            message += f"; its optimizers have one: build({row.name!r}, **{{{changed}}})"
+        raise TypeError(message)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from .. import layers as L
 from ..gan import GAN
 from ..layers import Layer
 from ..optimizers import Adam, Optimizer, RMSprop
 from .parts import Part, down, each, up
 from .registry import Arguments, Sizes, reference
+
+Name = Literal[
+    "cgan-keras", "dcgan-tf", "gan-16", "gan-32", "gan-5x5", "gan-64", "gan-fashion", "gan-mlm",
+    "wgan-16", "wgan-32", "wgan-64", "wgan-mlm",
+]  # fmt: skip
+"""What is built here, for programs that check types."""
 
 
 def _with(optimizer: Optimizer) -> Arguments:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _validate as check
-from ..model import Model
+from ..gan import GAN
+from ..vae import VAE
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Sizes:
         return self.side // step
 
 
+Family = type[VAE] | type[GAN]
 Arguments = dict[str, Any]
 Builder = Callable[[Sizes], Arguments]
 
@@ -42,7 +44,7 @@ class Entry:
     it is trained. `one_size`: its depth fits the image size of its name alone."""
 
     name: str
-    family: type[Model]
+    family: Family
     arguments: Builder
     latent_dim: int
     num_classes: int
@@ -62,7 +64,7 @@ ENTRIES: dict[str, Entry] = {}
 
 
 def reference(
-    name: str, family: type[Model], latent_dim: int, *, num_classes: int = 0, one_size: bool = False, **recipe: Any
+    name: str, family: Family, latent_dim: int, *, num_classes: int = 0, one_size: bool = False, **recipe: Any
 ) -> Callable[[Builder], Builder]:
     """Enters the decorated function, which lists the constructor's arguments, under `name`."""
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from .. import layers as L
 from ..optimizers import Adam
 from ..vae import VAE
 from .parts import down, each, up
 from .registry import Arguments, Sizes, reference
+
+Name = Literal["vae-16", "vae-32", "vae-64", "vae-fashion", "vae-keras", "vae-lstm", "vae-z10"]
+"""What is built here, for programs that check types."""
 
 
 def _relu_vae(sizes: Sizes, width: int) -> Arguments:
