@@ -12,7 +12,6 @@ from . import _core
 from . import _validate as check
 
 MAX_THREADS = 256
-ISAS = ("portable", "avx2", "avx512", "amx", "neon")
 
 
 def check_environment() -> None:
@@ -20,8 +19,8 @@ def check_environment() -> None:
     threads, isa = os.environ.get("GENMODELS_NUM_THREADS"), os.environ.get("GENMODELS_ISA")
     if threads and not (re.fullmatch("0*[0-9]{1,3}", threads) and 1 <= int(threads[-3:]) <= MAX_THREADS):
         warnings.warn(f"GENMODELS_NUM_THREADS={threads} is ignored: it is not in 1..{MAX_THREADS}", stacklevel=3)
-    if isa and isa not in ISAS:
-        warnings.warn(f"GENMODELS_ISA={isa} is ignored: it is none of {', '.join(ISAS)}", stacklevel=3)
+    if isa and isa not in (here := _core.cpu_info()["isa_available"]):
+        warnings.warn(f"GENMODELS_ISA={isa} is ignored: it is none of {', '.join(here)}", stacklevel=3)
 
 
 def set_num_threads(n: int) -> None:

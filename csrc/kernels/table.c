@@ -37,17 +37,18 @@ static gm_isa active;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fill_tables(void) {
-    gm_isa best = gm_cpu_isa(), cap = best;
-    const char *name = getenv("GENMODELS_ISA");
-    if (name && gm_isa_of_name(name) < best) cap = gm_isa_of_name(name);
+    gm_isa best = gm_cpu_isa();
     for (int isa = 0; isa < GM_ISA_COUNT; isa++) {
         if (isa > (int)best || !OVERLAYS[isa]) continue;
         (void)gm_kernels_overlay_portable(&tables[isa]);
         available[isa] = OVERLAYS[isa](&tables[isa]);
-        if (isa <= (int)cap && available[isa]) active = (gm_isa)isa;
+        if (available[isa]) active = (gm_isa)isa;
         pairs[isa] = tables[isa];
         pairs_available[isa] = available[isa] && PAIR_OVERLAYS[isa] && PAIR_OVERLAYS[isa](&pairs[isa]);
     }
+    const char *name = getenv("GENMODELS_ISA");
+    gm_isa asked = name ? gm_isa_of_name(name) : GM_ISA_COUNT;
+    if (asked < GM_ISA_COUNT && available[asked]) active = asked;
 }
 
 gm_isa gm_kernels_isa(void) {

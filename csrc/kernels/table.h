@@ -2,7 +2,7 @@
  *
  * GM_KERNELS is the one list. It makes the struct, fills each set's table, and drives the test that holds every
  * variant against the portable one, so nobody adds a kernel without its test. The table starts portable and is
- * overlaid with what the CPU has: a missing fast kernel means a working slow one. GENMODELS_ISA caps it. */
+ * overlaid with what the CPU has: a missing fast kernel means a working slow one. GENMODELS_ISA chooses among those. */
 #ifndef GM_KERNELS_TABLE_H
 #define GM_KERNELS_TABLE_H
 
@@ -55,7 +55,7 @@ const gm_bf16_parts *gm_kernels_parts(gm_precision operands);
 /* Which set the table in use is. */
 gm_isa gm_kernels_isa(void);
 
-/* Caps the table in use; GM_VALUE_ERROR when the machine lacks the set. Not while other threads compute. */
+/* Puts the table of one set in use; GM_VALUE_ERROR when the machine lacks the set. Not while other threads compute. */
 gm_status gm_kernels_select(gm_isa isa, gm_error *error);
 
 /* The table of one set, or NULL when this build or this machine lacks it. For tests and benchmarks. */
