@@ -55,7 +55,7 @@ def include_order(name: str, text: str) -> list[str]:
 
 def libc_only_in_base(name: str, text: str) -> list[str]:
     allowed = [*LAYERS, *(["cpuid.h", "sys"] if "/base/" in name else ["immintrin.h", "arm_neon.h"])]
-    standard = {"assert.h", "float.h", "inttypes.h", "limits.h", "math.h", "pthread.h", "sched.h", "signal.h"}
+    standard = {"assert.h", "fenv.h", "float.h", "inttypes.h", "limits.h", "math.h", "pthread.h", "sched.h", "signal.h"}
     standard |= {"stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h"}
     standard |= {"string.h", "time.h", "unistd.h", "sanitizer/asan_interface.h"}
     if "/python/" in name:

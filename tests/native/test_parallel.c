@@ -1,6 +1,8 @@
 #define _GNU_SOURCE /* fork, alarm, waitpid */
 #include "base/parallel.h"
 
+#include <dirent.h>
+#include <fenv.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -98,6 +100,90 @@ TEST(the_share_of_a_slow_thread_is_done_by_others) {
     }
 }
 
+/* Runs a job of which the caller does one index and a worker all others. */
+static void run_on_a_worker(gm_task task, void *context) {
+    gm_set_num_threads(2);
+    gm_parallel_for(MOST, task, context);
+}
+
+/* What the floating-point environment makes of numbers: whether denormal ones are zeros, and how sums are rounded. */
+static int environment(void) {
+    volatile float least = 0x1p-126f, half = 0.5f, one = 1, bit = 0x1p-30f;
+    return (least * half == 0) | (one + bit > 1) << 1;
+}
+
+typedef struct environments {
+    wait_for_others all;
+    int seen[MOST];
+} environments;
+
+static void note_environment(void *context, int64_t index) {
+    environments *notes = context;
+    notes->seen[index] = environment();
+    wait_if_first(&notes->all, index);
+}
+
+static void each_in_the_environment_of_the_caller(void) {
+    environments notes = {0};
+    run_on_a_worker(note_environment, &notes);
+    for (int i = 0; i < MOST; i++)
+        CHECK(notes.seen[i] == environment(), "index %d: %d, the caller %d", i, notes.seen[i], environment());
+}
+
+/* Another library may change it at any time. */
+TEST(workers_compute_in_the_environment_of_the_caller) {
+    fenv_t usual;
+    fegetenv(&usual);
+    int before = environment();
+    each_in_the_environment_of_the_caller();
+    fesetround(FE_UPWARD);
+#ifdef __x86_64__
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040); /* denormal numbers are zeros, read and written */
+    CHECK((environment() ^ before) == 3, "the caller's environment is %d as before", before);
+#endif
+    CHECK(environment() != before, "the caller's environment is %d as before", before);
+    each_in_the_environment_of_the_caller();
+    fesetenv(&usual);
+    each_in_the_environment_of_the_caller();
+}
+
+#ifdef __linux__
+/* Threads of this process. */
+static int count_threads(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks, "no /proc");
+    int count = 0;
+    for (const struct dirent *entry; (entry = readdir(tasks));) count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+/* The stack that new threads get: one of 2^48 bytes is more than there are addresses. */
+static void set_stack(size_t bytes) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, bytes);
+    CHECK(pthread_setattr_default_np(&attributes) == 0, "no stack of %zu bytes", bytes);
+    pthread_attr_destroy(&attributes);
+}
+#endif
+
+TEST(threads_that_were_refused_are_not_asked_for_in_every_job) {
+#ifdef __linux__
+    set_stack((size_t)1 << 48);
+    int threads = count_threads();
+    gm_set_num_threads(3);
+    each_once(MOST);
+    CHECK(count_threads() == threads, "%d threads, %d before", count_threads(), threads);
+    set_stack((size_t)1 << 20);
+    each_once(MOST);
+    CHECK(count_threads() == threads, "%d threads, %d before", count_threads(), threads);
+    gm_set_num_threads(3);
+    each_once(MOST);
+    CHECK(count_threads() == threads + 2, "%d threads, %d before", count_threads(), threads);
+#endif
+}
+
 typedef struct nest {
     tally inner[8];
 } nest;
@@ -182,5 +268,6 @@ TEST(fork_while_the_pool_is_busy) {
 }
 
 MAIN(CASE(each_index_once), CASE(each_element_in_one_piece), CASE(thread_count_is_bounded),
-     CASE(the_share_of_a_slow_thread_is_done_by_others), CASE(nested_calls), CASE(two_callers_at_once),
+     CASE(the_share_of_a_slow_thread_is_done_by_others), CASE(workers_compute_in_the_environment_of_the_caller),
+     CASE(threads_that_were_refused_are_not_asked_for_in_every_job), CASE(nested_calls), CASE(two_callers_at_once),
      CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
