@@ -101,7 +101,8 @@ typedef struct rows_call {
     int64_t N, pixels, C, stride;
     const float *e, *real, *fake, *gradient;
     double weight;
-    float *out, *norms;
+    float *out;
+    double *norms;
 } rows_call;
 
 static void mix_row(void *context, int64_t n) {
@@ -131,17 +132,17 @@ static void penalise_row(void *context, int64_t n) {
     double norm = norm_of_row(call, call->gradient + at);
     /* The derivative of (|g| - 1)^2 / N is 2 (1 - 1 / |g|) / N * g. */
     double factor = norm == 0 ? 0 : call->weight * 2 * (1 - 1 / norm) / (double)call->N;
-    call->norms[n] = (float)norm;
+    call->norms[n] = norm;
     for (int64_t i = 0; i < call->pixels * call->stride; i++)
         call->out[at + i] = i % call->stride < call->C ? (float)(factor * (double)call->gradient[at + i]) : 0.0f;
 }
 
 double gm_gradient_penalty(int64_t N, int64_t pixels, int64_t C, int64_t stride, const float *gradient, double weight,
-                           float *direction, float *norms) {
+                           float *direction, double *norms) {
     rows_call call = {.N = N, .pixels = pixels, .C = C, .stride = stride, .gradient = gradient};
     call.weight = weight, call.out = direction, call.norms = norms;
     gm_parallel_for(N, penalise_row, &call);
     double penalty = 0;
-    for (int64_t n = 0; n < N; n++) penalty += ((double)norms[n] - 1) * ((double)norms[n] - 1) / (double)N;
+    for (int64_t n = 0; n < N; n++) penalty += (norms[n] - 1) * (norms[n] - 1) / (double)N;
     return penalty;
 }

@@ -31,6 +31,6 @@ void gm_mix_rows(int64_t N, int64_t size, const float *e, const float *real, con
  * samples of (|gradient| - 1)^2, with norms of whole samples; direction, of the same shape, = weight * its derivative,
  * zero in the other channels and at norm zero, where the norm has none. norms (N) is workspace. */
 double gm_gradient_penalty(int64_t N, int64_t pixels, int64_t C, int64_t stride, const float *gradient, double weight,
-                           float *direction, float *norms);
+                           float *direction, double *norms);
 
 #endif

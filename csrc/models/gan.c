@@ -26,12 +26,13 @@ enum { OPTIMIZERS = 2, PIECE = 128 /* images at a time where any number may come
 typedef struct buffers {
     gm_arena arena;
     int64_t capacity;
-    float *inputs;      /* (2 * capacity, D): N real images, and behind them N generated ones */
-    float *direction;   /* (capacity, D): the penalty's derivative */
-    float *noise;       /* (capacity, L) */
-    float *outputs;     /* (2 * capacity): the gradient at the discriminator's outputs */
-    float *mix, *norms; /* (capacity) */
-    float *dimage;      /* (capacity, image) when conditional: D's input gradient without the label channels */
+    float *inputs;    /* (2 * capacity, D): N real images, and behind them N generated ones */
+    float *direction; /* (capacity, D): the penalty's derivative */
+    float *noise;     /* (capacity, L) */
+    float *outputs;   /* (2 * capacity): the gradient at the discriminator's outputs */
+    float *mix;       /* (capacity) */
+    double *norms;    /* (capacity) */
+    float *dimage;    /* (capacity, image) when conditional: D's input gradient without the label channels */
 } buffers;
 
 struct gm_gan {
@@ -147,7 +148,7 @@ static gm_status lay_out(const gm_gan *gan, int64_t N, gm_arena *arena, buffers 
     b->noise = gm_arena_floats(arena, latents);
     b->outputs = gm_arena_floats(arena, 2 * N);
     b->mix = gm_arena_floats(arena, N);
-    b->norms = gm_arena_floats(arena, N);
+    b->norms = gm_arena_doubles(arena, N);
     b->dimage = gan->config.num_classes ? gm_arena_floats(arena, N * gan->image_size) : NULL;
     return GM_OK;
 }

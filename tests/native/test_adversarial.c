@@ -101,9 +101,9 @@ static void compare_penalty(int64_t C, float scale) {
     const float h = 1.0f / 1024;
     const double weight = 7;
     gm_random random = {.seed = (uint64_t)C, .stream = 2};
-    check_buffer g = check_normal(VALUES, &random), direction = check_floats(VALUES), norms = check_floats(ROWS);
+    check_buffer g = check_normal(VALUES, &random), direction = check_floats(VALUES), norms = check_doubles(ROWS);
     for (int64_t i = 0; i < VALUES; i++) g.values[i] *= scale;
-    double got = gm_gradient_penalty(ROWS, PIXELS, C, STRIDE, g.values, weight, direction.values, norms.values);
+    double got = gm_gradient_penalty(ROWS, PIXELS, C, STRIDE, g.values, weight, direction.values, doubles(&norms));
     double wanted = penalty_of(g.values, C, 1);
     check_near(got, wanted, 1e-6 * (1 + wanted), "penalty", C);
     for (int64_t i = 0; i < VALUES; i++) {
@@ -126,13 +126,22 @@ TEST(penalty_and_its_direction) {
 }
 
 TEST(penalty_without_gradient_has_no_direction) {
-    float gradient[2 * STRIDE] = {0}, direction[2 * STRIDE], norms[2];
+    float gradient[2 * STRIDE] = {0}, direction[2 * STRIDE];
+    double norms[2];
     gradient[STRIDE + 1] = 3;  /* the second sample's norm is 3 */
     gradient[STRIDE - 1] = 10; /* of a label channel */
     double penalty = gm_gradient_penalty(2, 1, STRIDE - 1, STRIDE, gradient, 1, direction, norms);
     check_near(penalty, (1 + 4) / 2.0, 0, "penalty", 0);
     for (int i = 0; i < 2 * STRIDE; i++)
         check_near((double)direction[i], i == STRIDE + 1 ? 2 : 0, 1e-6, "direction", i);
+}
+
+/* Where critics of a good penalty are: what is left of the difference is no rounding of a float. */
+TEST(penalty_of_a_norm_near_1) {
+    const float gradient[] = {0.60006f, 0.80008f};
+    float direction[2];
+    double norm[1], wanted = pow(sqrt(dot(2, gradient, gradient)) - 1, 2);
+    check_near(gm_gradient_penalty(1, 1, 2, 2, gradient, 1, direction, norm), wanted, 1e-12 * wanted, "penalty", 0);
 }
 
 TEST(rows_are_mixed_by_their_own_share) {
@@ -276,5 +285,6 @@ TEST(spectral_norm_of_zeros_and_of_nan) {
 }
 
 MAIN(CASE(losses_and_their_slopes), CASE(losses_of_extreme_outputs), CASE(penalty_and_its_direction),
-     CASE(penalty_without_gradient_has_no_direction), CASE(rows_are_mixed_by_their_own_share),
-     CASE(spectral_norm_and_its_gradient), CASE(spectral_norm_of_zeros_and_of_nan))
+     CASE(penalty_without_gradient_has_no_direction), CASE(penalty_of_a_norm_near_1),
+     CASE(rows_are_mixed_by_their_own_share), CASE(spectral_norm_and_its_gradient),
+     CASE(spectral_norm_of_zeros_and_of_nan))
