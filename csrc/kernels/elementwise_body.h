@@ -2,6 +2,7 @@
  *
  * Every loop treats its tail with the same operations as the rest (v_take, v_put), so an element gets the same bits
  * wherever it stands. v_min and v_max return their second operand when one is a NaN: the data goes there. */
+#include <float.h>
 #include <math.h>
 
 #include "kernels/elementwise.h"
@@ -263,6 +264,9 @@ static void dropout(const gm_random *random, uint32_t threshold, float scale, in
 
 /* ---- Optimizers ---- */
 
+/* Parameters moved, and held to what float32 has: many of the farthest moves add up to more. */
+GM_INLINE vf moved(vf p, vf move) { return v_max(v_set1(-FLT_MAX), v_min(v_set1(FLT_MAX), v_sub(p, move))); }
+
 /* No farther than 1e30 times the rate: where the mean square has vanished and the mean has not, their quotient may leave
  * float32. */
 static void adam(const gm_update *step, int64_t n, const float *g, float *p, float *m, float *v) {
@@ -279,7 +283,7 @@ static void adam(const gm_update *step, int64_t n, const float *g, float *p, flo
         vf move = v_mul(rate, v_max(v_set1(-1e30f), v_min(v_set1(1e30f), ratio)));
         v_put(m + i, first, left);
         v_put(v + i, second, left);
-        v_put(p + i, v_sub(v_take(p + i, left), move), left);
+        v_put(p + i, moved(v_take(p + i, left), move), left);
     }
 }
 
@@ -294,7 +298,7 @@ static void rmsprop(const gm_update *step, int64_t n, const float *g, float *p, 
         vf move = v_fma(momentum, v_take(b + i, left), scaled);
         v_put(v + i, square, left);
         v_put(b + i, move, left);
-        v_put(p + i, v_sub(v_take(p + i, left), v_mul(rate, move)), left);
+        v_put(p + i, moved(v_take(p + i, left), v_mul(rate, move)), left);
     }
 }
 
@@ -304,7 +308,7 @@ static void sgd(const gm_update *step, int64_t n, const float *g, float *p, floa
         int64_t left = n - i;
         vf move = v_fma(momentum, v_take(b + i, left), v_take(g + i, left));
         v_put(b + i, move, left);
-        v_put(p + i, v_sub(v_take(p + i, left), v_mul(rate, move)), left);
+        v_put(p + i, moved(v_take(p + i, left), v_mul(rate, move)), left);
     }
 }
 

@@ -8,7 +8,7 @@
 
 typedef enum gm_optimizer_kind { GM_ADAM, GM_RMSPROP, GM_SGD } gm_optimizer_kind;
 
-/* Bounds, checked on creation, that keep an update of finite gradients finite:
+/* Bounds, checked on creation, that keep the state of finite gradients finite; a parameter stops at the largest float.
  * 0 <= learning_rate <= 1e6; 0 <= beta1, beta2, rho, momentum < 1; 1e-30 <= epsilon <= 1e6. */
 typedef struct gm_optimizer_config {
     gm_optimizer_kind kind;

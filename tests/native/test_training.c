@@ -1,5 +1,6 @@
 /* A small conditional VAE trained from C: the same bits for any number of threads, the last finite weights after a
  * divergence. Here the sanitizers see the whole training step. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,4 +149,31 @@ TEST(divergence_changes_no_weight) {
     free_model(&m);
 }
 
-MAIN(CASE(threads_do_not_change_the_bits), CASE(divergence_changes_no_weight))
+/* A parameter after so many steps of one gradient, and so many of none. */
+static float moved(const gm_optimizer_config *config, float p, float gradient, int steps, int still) {
+    gm_optimizer *optimizer;
+    gm_error error = {0};
+    check_succeed(gm_optimizer_create(config, 1, &optimizer, &error), &error);
+    for (int i = 0; i < steps + still; i++) {
+        const float g = i < steps ? gradient : 0;
+        gm_optimizer_begin(optimizer);
+        gm_optimizer_move(optimizer, 0, 1, &g, &p);
+    }
+    gm_optimizer_free(optimizer);
+    return p;
+}
+
+TEST(no_steps_of_finite_gradients_lead_out_of_float32) {
+    gm_optimizer_config config = {.kind = GM_ADAM, .learning_rate = 1e6f, .beta1 = 0.9f, .epsilon = 1e-30f};
+    check_near((double)moved(&config, 0, GM_MAX_GRADIENT, 200, 600), -(double)FLT_MAX, 0, "p", 0);
+    check_near((double)moved(&config, 0, -GM_MAX_GRADIENT, 200, 600), (double)FLT_MAX, 0, "p", 1);
+    config = (gm_optimizer_config){.kind = GM_SGD, .learning_rate = 1e6f, .momentum = 0.9999999f};
+    check_near((double)moved(&config, -FLT_MAX, GM_MAX_GRADIENT, 3000, 0), -(double)FLT_MAX, 0, "p", 2);
+    config = (gm_optimizer_config){.kind = GM_RMSPROP, .learning_rate = 1e6f, .epsilon = 1e-30f, .momentum = 0.5f};
+    CHECK(isfinite(moved(&config, -FLT_MAX, GM_MAX_GRADIENT, 9, 9)), "p is not finite");
+    config = (gm_optimizer_config){.kind = GM_SGD, .learning_rate = 1e6f};
+    CHECK(isnan(moved(&config, NAN, 1, 1, 0)), "a NaN is gone");
+}
+
+MAIN(CASE(threads_do_not_change_the_bits), CASE(divergence_changes_no_weight),
+     CASE(no_steps_of_finite_gradients_lead_out_of_float32))
