@@ -374,6 +374,16 @@ def test_dropout_drops_in_training_alone_and_never_the_same_twice():
     np.testing.assert_array_equal(net.backward(x), second)
 
 
+@pytest.mark.parametrize("forwards", [2**26, 2**41])
+def test_masks_do_not_repeat_after_many_forwards(forwards):
+    net = gm.Network([L.Dropout(0.25)], input_shape=(1000,))
+    x, masks = np.ones((4, 1000), np.float32), []
+    for clock in (0, forwards):
+        net._core.clock = clock
+        masks.append(net.forward(x, training=True))
+    assert not np.array_equal(*masks)
+
+
 def test_threads_share_a_network():
     """Calls from several threads are one after the other: each gives what it gives alone."""
     net = convnet()

@@ -14,7 +14,8 @@ typedef struct gm_random {
     uint64_t offset; /* blocks of four 32-bit words already used */
 } gm_random;
 
-/* One stream a purpose; a network adds its layer index in the upper half: stream | (uint64_t)layer << 32. */
+/* One stream a purpose; a network adds its own number, below 2^24, and in the upper half its layer's index:
+ * stream | number << 8 | (uint64_t)layer << 32. */
 typedef enum gm_stream {
     GM_STREAM_INIT = 1,     /* initial weights */
     GM_STREAM_DROPOUT = 2,  /* dropout masks */

@@ -130,9 +130,11 @@ static bool left_out(const gm_network *network, int i) {
            gm_node_is_activation(&network->nodes[i]);
 }
 
-/* Dropout's blocks of one forward: a batch has at most 2^40 elements, so 2^38 blocks of four words. */
+/* Dropout's blocks of one forward: a batch has at most 2^40 elements, so 2^38 blocks of four words. The clock's
+ * upper bits, which have no place above them, stand above the layer's index, 2^16 of them. */
 static gm_random random_of(const gm_network *network, const gm_layer *layer) {
-    uint64_t stream = GM_STREAM_DROPOUT | (uint64_t)network->stream << 8 | layer->index << 32;
+    uint64_t stream =
+        GM_STREAM_DROPOUT | (uint64_t)network->stream << 8 | layer->index << 32 | network->clock >> 26 << 48;
     return (gm_random){network->seed, stream, network->clock << 38};
 }
 
