@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
 #include "kernels/activation.h"
 #include "kernels/precision.h"
 

@@ -4,8 +4,8 @@
  * element does not depend on where the element stands, so results do not depend on the cutting.
  *
  * Channel kernels see a (rows, C) array as rows of W = C * k floats: element i belongs to column i % W, and the last
- * row may be short; they take arrays in pairs (bfloat.h), of an even W, as well. A NaN in is a NaN out: the check for
- * divergence relies on it. */
+ * row may be short; they take arrays in pairs (bfloat.h), of an even W, as well. A NaN in is a NaN out, but for the
+ * derivative that an activation takes from its output y: the check for divergence relies on it, and sees such a y in the loss. */
 #ifndef GM_KERNELS_ELEMENTWISE_H
 #define GM_KERNELS_ELEMENTWISE_H
 

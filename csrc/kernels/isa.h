@@ -12,7 +12,8 @@ bool gm_kernels_overlay_avx2(gm_kernels *table);
 bool gm_kernels_overlay_avx512(gm_kernels *table);
 bool gm_kernels_overlay_neon(gm_kernels *table);
 
-/* The register tiles alone, over pairs of bfloat16; false too where the machine has no such instruction. */
+/* What multiplies pairs of bfloat16 and what makes them, over a set's own kernels; false too where the machine has no
+ * such instruction. */
 bool gm_kernels_overlay_avx512_bf16(gm_kernels *table);
 bool gm_kernels_overlay_amx(gm_kernels *table);
 

@@ -1,4 +1,4 @@
-/* The kernel bodies compiled for AVX512. Headers are chosen by this file, not by __AVX512__: inside a target pragma gcc
+/* The kernel bodies compiled for AVX-512. Headers are chosen by this file, not by __AVX512F__: inside a target pragma gcc
  * defines that and clang does not. */
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,8 +7,6 @@
 
 #include <stdint.h>
 
-#include "base/random.h"
-
 /* z = mean + exp(logvar / 2) * noise; noise (N, L); row n of z at z + n * stride. Returns the KL divergence from the
  * standard normal, -1/2 * sum(1 + logvar - mean^2 - exp(logvar)), added up over the batch. */
 double gm_latent_sample(int64_t N, int64_t L, const float *h, const float *noise, float *z, int64_t stride);

@@ -1,4 +1,4 @@
-/* AVX-512 F/BW/DQ/VL: 16 floats. Included after the target pragma, by isa_avx512.c alone. */
+/* AVX-512 F/BW/DQ/VL: 16 floats. Included after the target pragma, by isa_avx512.c and the sets of bfloat16 above it. */
 #include "kernels/simd.h"
 
 typedef __m512 vf;

@@ -1,7 +1,6 @@
 /* Layer normalisation (Ba, Kiros, Hinton 2016) over the last axis: kernels/layernorm.h has the formulas. `saved` holds
  * two doubles a row. */
 #include <math.h>
-#include <stddef.h>
 
 #include "base/sizes.h"
 #include "kernels/arrays.h"

@@ -2,8 +2,6 @@
  *
  * The largest value is the first of equals, and a NaN; padding never wins. A mean is of the pixels that are no padding.
  * `saved` of the max pools holds, for every output, the pixel it came from. */
-#include <stddef.h>
-
 #include "kernels/pool.h"
 #include "layers/ops.h"
 #include "layers/window.h"

@@ -6,7 +6,6 @@
 #define GM_METRICS_PAIRS_H
 
 #include "base/arena.h"
-#include "base/shape.h"
 
 typedef struct gm_pairs {
     int64_t R, C, D;

@@ -68,7 +68,8 @@ gm_status gm_gan_train_step(gm_gan *gan, const gm_gan_batch *batch, gm_gan_losse
 gm_status gm_gan_evaluate(gm_gan *gan, const gm_images *x, const int64_t *labels, uint64_t seed, gm_gan_losses *losses,
                           gm_error *error);
 
-/* z (N, latent) -> images (N, H, W, C) in [0, 1], by the average where there is one. */
+/* z (N, latent) -> images (N, H, W, C) in [0, 1], by the average where there is one and the generator has been
+ * updated, else by the generator. */
 gm_status gm_gan_generate(gm_gan *gan, int64_t N, const float *z, const int64_t *labels, float *images,
                           gm_error *error);
 

@@ -57,9 +57,10 @@ enum {
     GM_ADD = 4,             /* ... added to those that are there */
     GM_UPDATE_NEXT = 8      /* with GM_WANT_PARAMETERS: no other pass will add to them; some need not be written */
 };
-/* After gm_network_forward(GM_TRAINING) of the same N, and once, as it overwrites what that left: dy (N, out), which may be its
- * output, overwritten -> the input gradient (N, in), valid until the next pass, or NULL when not wanted. Gradients gathered
- * over several passes are set by the first and added to by the others. */
+/* After gm_network_forward(GM_TRAINING) of the same N, and once, as it overwrites what that left: dy (N, out), overwritten, ->
+ * the input gradient (N, in), valid until the next pass, or NULL when not wanted. dy may lie in the forward's output where the
+ * last activation was left out or there is none: what others let through is read from there. Gradients gathered over several
+ * passes are set by the first and added to by the others. */
 float *gm_network_backward(gm_network *network, int64_t N, float *dy, unsigned wants);
 
 /* Prepares for gm_network_tangent: from now on a backward pass keeps its signals. GM_VALUE_ERROR, for `purpose`, names

@@ -5,7 +5,6 @@
  *   SGD                         b = momentum b + g;  p -= rate * b */
 #include "network/optimizer.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 

@@ -105,13 +105,14 @@ TEST(gradients_lie_where_outputs_did) {
     }
 }
 
-/* The gradients by a signal that is the network's output, or elsewhere. */
-static check_buffer gradients(const gm_layer_config *layers, int count, const check_buffer *x, unsigned flags,
+/* The gradients by a signal that stands in the network's output, or elsewhere. */
+static check_buffer gradients(const gm_layer_config *layers, int count, const check_buffer *x, const check_buffer *dy,
                               bool in_place) {
     gm_network *network = make_network(layers, count, false);
-    float *y = gm_network_forward(network, N, x->values, GM_TRAINING | flags), elsewhere[N * OUT];
-    memcpy(elsewhere, y, sizeof elsewhere);
-    gm_network_backward(network, N, in_place ? y : elsewhere, GM_WANT_PARAMETERS);
+    float *y = gm_network_forward(network, N, x->values, GM_TRAINING | GM_NO_LAST_ACT), elsewhere[N * OUT];
+    float *signal = in_place ? y : elsewhere;
+    memcpy(signal, dy->values, sizeof elsewhere);
+    gm_network_backward(network, N, signal, GM_WANT_PARAMETERS);
     check_buffer got = check_floats(gm_network_trainable(network));
     memcpy(got.values, gm_network_gradients(network), (size_t)got.count * sizeof(float));
     gm_network_free(network);
@@ -126,12 +127,11 @@ TEST(the_signal_may_be_the_output) {
         char text[400];
         int count = random_layers(&random, layers);
         name_layers(layers, count, text, sizeof text);
-        check_buffer x = check_normal(N * SIZE, &random);
-        unsigned flags = i % 2 ? GM_NO_LAST_ACT : 0;
-        check_buffer there = gradients(layers, count, &x, flags, true),
-                     elsewhere = gradients(layers, count, &x, flags, false);
+        check_buffer x = check_normal(N * SIZE, &random), dy = check_normal(N * OUT, &random);
+        check_buffer there = gradients(layers, count, &x, &dy, true),
+                     elsewhere = gradients(layers, count, &x, &dy, false);
         CHECK(memcmp(there.values, elsewhere.values, (size_t)there.count * sizeof(float)) == 0, "%s", text);
-        check_free(&there), check_free(&elsewhere), check_free(&x);
+        check_free(&there), check_free(&elsewhere), check_free(&x), check_free(&dy);
     }
 }
 
