@@ -42,7 +42,8 @@ class GAN(LatentModel):
     - "hinge" (Lim and Ye 2017): mean max(0, 1 - r) + mean max(0, 1 + f); -mean f.
 
     Images are (N, H, W, C), uint8 or float32 in [0, 1], whatever the generator's range: one that ends in Tanh makes the
-    model map x to 2x - 1 inside. Images come back as float32 in [0, 1].
+    model map x to 2x - 1 inside. Images come back as float32 in [0, 1]; those of a generator that ends in neither Tanh
+    nor Sigmoid are clipped to it, though the discriminator has seen them as they were.
 
     Args:
         generator: layers from (latent_dim + num_classes,) to (H, W, C).
@@ -227,6 +228,8 @@ class GAN(LatentModel):
         {"discriminator_loss", "generator_loss"}, and "wasserstein" where it applies.
 
         The noise depends on the model's seed and an image's place alone, so the same images give the same numbers.
+
+        labels (N,), integers, belong to a conditional model, which needs them. ValueError or TypeError for unfit input.
         """
         images, classes = self._batch(x, labels)
         losses = self._losses(self._core.evaluate(images, classes, self.seed))
@@ -263,14 +266,19 @@ class GAN(LatentModel):
     def generate(self, z: Any, labels: Any = None) -> np.ndarray:
         """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite.
 
-        In inference mode, so one code always gives one image; by the average of the weights where ema > 0. labels as
-        in `sample`.
+        In inference mode, so one code always gives one image; by the average of the weights where ema > 0.
+
+        labels as in `sample`: a conditional model needs them. ValueError or TypeError for unfit input.
         """
         return self._render_given(z, labels)
 
     def discriminate(self, x: Any, labels: Any = None) -> np.ndarray:
-        """The discriminator's outputs (N,), float32, on images (N, H, W, C), in inference mode: logits for "bce", a
-        critic's values for the Wasserstein objectives."""
+        """The discriminator's outputs (N,), float32, on images (N, H, W, C), in inference mode: logits for "bce"; for
+        "lsgan" values drawn to 1 on real and to 0 on generated images; for "hinge" scores pushed above 1 on real and
+        below -1 on generated images; for the Wasserstein objectives a critic's values, larger on real images.
+
+        labels (N,), integers, belong to a conditional model, which needs them. ValueError or TypeError for unfit input.
+        """
         return self._core.discriminate(*self._batch(x, labels))
 
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:

@@ -16,7 +16,9 @@ those of an LSTM's forget gates at 1.
 
 `spectral_norm=True` divides the kernel by an estimate of its largest singular value (Miyato, Kataoka, Koyama, Yoshida
 2018): with W the kernel as (outputs, rest), each training forward takes one power step, v = unit(W'u), u = unit(W v),
-and sigma = u.W v; the gradient holds u and v constant. The weight u (outputs,) is not trained; in inference it stays.
+and sigma = u.W v; the gradient holds u and v constant. The weight u (outputs,) is not trained. In inference it stays,
+and the kernel is divided by |W'u|: half a power step more than with the v that torch.nn.utils.spectral_norm keeps from
+training, and the same once the power iteration has converged.
 """
 
 from __future__ import annotations
@@ -102,7 +104,8 @@ class _Weighted(Layer):
 class Dense(_Weighted):
     """Every output a weighted sum of all inputs: (in,) -> (units,).
 
-    Weights: kernel (in, units), bias (units,). units >= 1.
+    Weights: kernel (in, units), bias (units,). units >= 1; kernel_initializer and spectral_norm: see
+    `genmodels.layers`.
     """
 
     units: int
@@ -156,7 +159,7 @@ class Conv2D(_Convolution):
 
     P = floor((H + 2p - k) / stride) + 1 for padding p ("valid": 0), ceil(H / stride) for "same".
     Weights: kernel (kh, kw, in, filters), bias (filters,). filters >= 1; a network takes kernel_size and strides of
-    1 to 64 and padding of 0 to 2^20.
+    1 to 64 and padding of 0 to 2^20. padding, kernel_initializer and spectral_norm: see `genmodels.layers`.
     """
 
     filters: int
@@ -178,6 +181,7 @@ class Conv2DTranspose(_Convolution):
     H = (P - 1) * stride + k - 2p + output_padding for padding p ("valid": 0), P * stride for "same".
     Weights: kernel (kh, kw, filters, in), bias (filters,). filters >= 1; a network takes kernel_size and strides of
     1 to 64 and padding of 0 to 2^20; 0 <= output_padding < stride, other than 0 only with a padding given as a number.
+    padding, kernel_initializer and spectral_norm: see `genmodels.layers`.
     """
 
     filters: int

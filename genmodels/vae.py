@@ -127,6 +127,8 @@ class VAE(LatentModel):
         """The losses of held-out images (N, H, W, C), any N, in inference mode: {"loss", "reconstruction", "kl"}.
 
         The noise depends on the model's seed and an image's place alone, so the same images give the same numbers.
+
+        labels (N,), integers, belong to a conditional model, which needs them. ValueError or TypeError for unfit input.
         """
         images, classes = self._batch(x, labels)
         return _losses(self._core.evaluate(images, classes, self.seed))
@@ -134,13 +136,18 @@ class VAE(LatentModel):
     # ---- codes and images -------------------------------------------------------------------------
 
     def encode(self, x: Any, labels: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and log-variance of the codes of images (N, H, W, C): two arrays (N, latent_dim), float32."""
+        """Mean and log-variance of the codes of images (N, H, W, C): two arrays (N, latent_dim), float32.
+
+        labels (N,), integers, belong to a conditional model, which needs them. ValueError or TypeError for unfit input.
+        """
         images, classes = self._batch(x, labels)
         return self._core.encode(images, classes)
 
     def decode(self, z: Any, labels: Any = None) -> np.ndarray:
-        """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite. labels as
-        in `sample`."""
+        """The images (N, H, W, C), float32 in [0, 1], of codes z (N, latent_dim), float32 or float64, finite.
+
+        labels as in `sample`: a conditional model needs them. ValueError or TypeError for unfit input.
+        """
         return self._render_given(z, labels)
 
     def _render(self, codes: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
@@ -150,7 +157,10 @@ class VAE(LatentModel):
         return self.networks["decoder"]
 
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray:
-        """Images (N, H, W, C) there and back through the mean of their codes: (N, H, W, C), float32 in [0, 1]."""
+        """Images (N, H, W, C) there and back through the mean of their codes: (N, H, W, C), float32 in [0, 1].
+
+        labels (N,), integers, belong to a conditional model, which needs them. ValueError or TypeError for unfit input.
+        """
         images, classes = self._batch(x, labels)
         mean, _ = self._core.encode(images, classes)
         return self._core.decode(mean, classes)

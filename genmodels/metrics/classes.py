@@ -28,13 +28,21 @@ def inception_score(probabilities: Any) -> float:
 
 
 def class_histogram(probabilities: Any) -> list[int]:
-    """How many images are most likely of each of the K classes, from probabilities (N, K)."""
+    """How many images are most likely of each of the K classes, from probabilities (N, K).
+
+    ValueError for another shape, an empty array, or rows that are not finite, >= 0 and of a sum of 1, to 1e-3;
+    TypeError for no floats.
+    """
     p = _checked(probabilities)
     return [int(count) for count in np.bincount(p.argmax(axis=1), minlength=p.shape[1])]
 
 
 def label_accuracy(probabilities: Any, labels: Any) -> float:
-    """The share of images that are most likely of the class that was asked for; probabilities (N, K), labels (N,)."""
+    """The share of images that are most likely of the class that was asked for; probabilities (N, K), integer labels
+    (N,) in 0..K-1.
+
+    ValueError and TypeError for probabilities as in `class_histogram`, and for other labels.
+    """
     p = _checked(probabilities)
     asked = check.labels(labels, len(p), p.shape[1])
     return float(np.mean(p.argmax(axis=1) == asked))
