@@ -1,10 +1,10 @@
 """genmodels: small generative image models, trained fast on an ordinary CPU.
 
 >>> import genmodels as gm
->>> (x, y), test = gm.datasets.load("strokes")
+>>> (x, y), test = gm.datasets.load("strokes")  # doctest: +SKIP
 >>> vae = gm.zoo.build("vae-keras")
->>> vae.fit(x, epochs=2)
->>> gm.plot.image_grid(vae.sample(25, seed=1))
+>>> vae.fit(x, epochs=2)  # doctest: +SKIP
+>>> gm.plot.image_grid(vae.sample(25, seed=1))  # doctest: +SKIP
 
 Submodules that most programs do not need (`datasets`, `plot`, `zoo`, `callbacks`, `metrics`, `sweep`) are loaded on
 first use.

@@ -60,6 +60,7 @@ class Network:
     Raises ValueError for a layer that does not fit the one before it, TypeError for what is no layer, OverflowError
     or MemoryError for sizes beyond the machine.
 
+    >>> from genmodels import layers as L
     >>> net = Network([L.Conv2D(64, 5, strides=2, padding="same"), L.Flatten(), L.Dense(1)], input_shape=(28, 28, 1))
     >>> net.forward(np.zeros((3, 28, 28, 1), np.float32)).shape
     (3, 1)
@@ -209,10 +210,9 @@ def described(layer: Layer) -> str:
     return f"{type(layer).__name__}({', '.join(arguments)})"
 
 
-def format_table(rows: list[tuple[str, str, str]], width: int = 60) -> str:
+def format_table(rows: list[tuple[str, str, str]]) -> str:
     """Columns side by side, the last one to the right; a rule under the first row and above the last."""
-    cells = [(left if len(left) <= width else left[: width - 3] + "...", middle, right) for left, middle, right in rows]
-    first, second, third = (max(len(row[column]) for row in cells) for column in range(3))
-    lines = [f"{a:<{first}}  {b:<{second}}  {c:>{third}}" for a, b, c in cells]
+    first, second, third = (max(len(row[column]) for row in rows) for column in range(3))
+    lines = [f"{a:<{first}}  {b:<{second}}  {c:>{third}}" for a, b, c in rows]
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -86,6 +86,11 @@ def test_summary_is_a_table_and_prints_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_summary_cuts_no_layer_off():
+    layer = L.Conv2DTranspose(6, 3, strides=2, padding="same", kernel_initializer="he_normal", spectral_norm=True)
+    assert f"0 {described(layer)}  " in gm.Network([layer], input_shape=(4, 4, 1)).summary()
+
+
 def test_no_layers_are_the_identity():
     net = gm.Network([], input_shape=(3, 2))
     x = images(5, (3, 2))

@@ -1,12 +1,18 @@
 """The package as a whole: what importing it loads, and what it reads from the environment."""
 
+import doctest
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import genmodels as gm
+
+HOUSE = Path(gm.__file__).parents[1]
+WITH_EXAMPLES = [path for path in sorted(HOUSE.glob("genmodels/**/*.py")) if ">>> " in path.read_text(encoding="utf-8")]
 
 
 def test_importing_stays_light():
@@ -55,6 +61,12 @@ def test_a_setting_that_is_passed_over_is_told(name, value, heeded):
     assert (f"{name}={value} is ignored" in done.stderr) is not heeded
     if value:
         assert (value.lstrip(" +0") in done.stdout.split()) is heeded
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.parent.name + "." + path.stem)
+def test_examples_in_docstrings_do_what_they_show(path):
+    name = ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__")
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_the_type_that_callbacks_and_load_speak_of_is_public():

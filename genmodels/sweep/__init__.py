@@ -2,7 +2,7 @@
 
 >>> from genmodels.sweep import Grid, run_sweep
 >>> grid = Grid(models=("vae", "wgan"), sizes=(16, 32), latent=(2, 20), seeds=3, data="mnist", epochs=10)
->>> rows = run_sweep(grid, "study")
+>>> rows = run_sweep(grid, "study")  # doctest: +SKIP
 
 The folder holds `sweep.json` (what was asked for), `trials/<model>-<size>-z<latent>-seed<k>/` (a training run each),
 `results.csv` (a row a trial, no times), `times.csv` and `index.html`.
