@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/random.h"
 
 double gm_latent_sample(int64_t N, int64_t L, const float *h, const float *noise, float *z, int64_t stride) {
     double divergence = 0;

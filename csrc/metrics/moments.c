@@ -1,5 +1,6 @@
 #include "metrics/moments.h"
 
+#include "base/shape.h"
 #include "metrics/pairs.h"
 
 /* ---- covariance: all pairs of features ---- */

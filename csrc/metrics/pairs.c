@@ -1,6 +1,7 @@
 #include "metrics/pairs.h"
 
 #include "base/parallel.h"
+#include "base/shape.h"
 #include "base/sizes.h"
 #include "kernels/table.h"
 
