@@ -161,7 +161,7 @@ class Run:
         if self.afresh or not path.exists():
             return self._fresh(x)
         asked = _described(self._fresh(x))  # of which the weights are given back before the state is read
-        model = checkpoint.load(path)
+        model: Model = checkpoint.load(path)
         for name, found in _described(model).items():
             if found != asked[name]:
                 shown = f"{check.shown(found)}, not {check.shown(asked[name])}"

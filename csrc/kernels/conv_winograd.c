@@ -389,13 +389,14 @@ bool gm_conv_winograd_fits(const gm_conv *g) {
     return grid_of(g, &of);
 }
 
-/* The transforms cost as much as so many products with each channel of the other side. (33 layers of 16 to 256 channels: where
- * this says so, 1.0 to 1.5 times as fast as without, but for one of 32 channels, 0.95; elsewhere 0.6 to 1.1 times.) */
+/* The transforms cost as much as so many products with each channel of the map, and of the image in all its strands. (33 layers
+ * of 16 to 256 channels: where this says so, the three products took 1.02 to 1.5 times as long otherwise; elsewhere 0.6 to
+ * 1.07 times.) */
 bool gm_conv_winograd_pays(const gm_conv *g) {
-    enum { TRANSFORM = 20 };
+    enum { TRANSFORM = 28 };
     grid of;
     if (!grid_of(g, &of)) return false;
     double products = (double)products_of_image(&of), each = (double)(g->C * g->K);
-    double transforms = TRANSFORM / (double)g->C + TRANSFORM / (double)g->K;
+    double transforms = TRANSFORM / (double)g->K + TRANSFORM / (double)(g->C * strand_count(&of));
     return products * each * (1 + transforms) <= (double)gm_conv_products(g);
 }

@@ -61,9 +61,9 @@ TEST(where_squares_pay) {
     } layers[] = {
         {28, 128, 14, 128, 4, 2, 1, true}, {14, 138, 7, 128, 4, 2, 1, true}, {8, 256, 4, 512, 4, 2, 1, true},
         {14, 64, 7, 128, 5, 2, 1, true},   {14, 64, 14, 64, 5, 1, 2, true},  {16, 64, 16, 64, 3, 1, 1, true},
-        {28, 16, 28, 16, 3, 1, 1, false},  {47, 32, 24, 32, 3, 2, 1, false}, {4, 256, 2, 512, 5, 2, 1, false},
-        {28, 128, 28, 1, 7, 1, 3, false},  {16, 64, 16, 64, 1, 1, 0, false}, {1, 64, 1, 64, 1, 1, 0, false},
-        {6, 512, 1, 512, 6, 1, 0, false},
+        {14, 32, 14, 64, 3, 1, 1, false},  {28, 16, 28, 16, 3, 1, 1, false}, {47, 32, 24, 32, 3, 2, 1, false},
+        {4, 256, 2, 512, 5, 2, 1, false},  {28, 128, 28, 1, 7, 1, 3, false}, {16, 64, 16, 64, 1, 1, 0, false},
+        {1, 64, 1, 64, 1, 1, 0, false},    {6, 512, 1, 512, 6, 1, 0, false},
     };
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
         int64_t H = layers[i].image, P = layers[i].map, R = layers[i].kernel, s = layers[i].stride, pad = layers[i].pad;
