@@ -29,7 +29,7 @@
 
 enum {
     SLOTS = 8,               /* most threads that work on blocks at a time */
-    SLOT_FLOATS = 288 << 10, /* U and M of a block, about: 1.1 MB */
+    SLOT_FLOATS = 176 << 10, /* U and M of a block, about: 704 KB */
     LEAST_BLOCK = 12,        /* squares: one tile */
     MOST_BLOCK = 96,
     V_FLOATS = 1 << 20, /* of the strands at a time, or those of one: 4 MB (all 19 MB of a layer: 1.2 times slower) */
