@@ -16,7 +16,7 @@ enum {
     WINDOW = 4, /* most values along it */
     STRAND = 3,
     MOST_STRANDS = 6, /* along an axis */
-    MOST_SQUARES = 256,
+    MOST_SQUARES = 128,
     MOST_PLACES = 9,
     MOST_PIXELS = 16,
     OUTSIDE = -1
