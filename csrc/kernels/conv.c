@@ -39,12 +39,16 @@ static bool is_matrix(const gm_conv *g) {
     return many && !padded && (whole || (everywhere && !small));
 }
 
-static form form_of(const gm_conv *g) {
+static form form_where(const gm_conv *g, bool squares_pay) {
     if (g->precision >= GM_BF16_PAIRS || ((g->image_pairs || g->map_pairs) && g->precision != GM_BF16)) return ANY;
     if (is_matrix(g) && !g->image_pairs && !g->map_pairs) return MATRIX;
     if (g->precision == GM_BF16 || gm_kernels_parts(g->precision)) return BFLOAT;
-    return gm_conv_winograd_pays(g) ? WINOGRAD : ANY;
+    return squares_pay ? WINOGRAD : ANY;
 }
+
+/* Of products with the weights, and of the weights' gradient. */
+static form form_of(const gm_conv *g) { return form_where(g, gm_conv_winograd_pays(g)); }
+static form form_of_weights(const gm_conv *g) { return form_where(g, gm_conv_winograd_weights_pay(g)); }
 
 bool gm_conv_takes_pairs(const gm_conv *g) { return g->precision == GM_BF16 && form_of(g) == BFLOAT; }
 bool gm_channels_pair(int64_t channels) { return channels % 2 == 0 && channels > GM_DOT_COLUMNS; }
@@ -210,7 +214,7 @@ void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const
         exchanged_backward_weights(g, N, x, dy, add, dw, workspace);
         return;
     }
-    form form = form_of(g);
+    form form = form_of_weights(g);
     if (!add && form == WINOGRAD) memset(dw, 0, (size_t)(depth_of(g) * g->K) * sizeof *dw);
     switch (form) {
     case MATRIX: matrix_backward_weights(g, N, x, dy, add, dw, workspace); break;
@@ -246,13 +250,23 @@ static int64_t form_workspace(const gm_conv *g, int64_t N) {
     case MATRIX: return matrix_workspace(g);
     case BFLOAT: return gm_conv_bf16_workspace(g, N);
     case WINOGRAD: return gm_conv_winograd_workspace(g);
-    case ANY: break;
+    case ANY: return gm_conv_gather_workspace(g);
     }
-    return max_of(gm_conv_gather_workspace(g), gm_conv_sweep_workspace(g));
+    return 0;
+}
+
+static int64_t weights_workspace(const gm_conv *g) {
+    switch (form_of_weights(g)) {
+    case WINOGRAD: return gm_conv_winograd_weights_workspace(g);
+    case ANY: return gm_conv_sweep_workspace(g);
+    case MATRIX:
+    case BFLOAT: break; /* of any product */
+    }
+    return 0;
 }
 
 int64_t gm_conv_workspace(const gm_conv *g, int64_t N) {
-    int64_t floats = form_workspace(g, N);
+    int64_t floats = max_of(form_workspace(g, N), weights_workspace(g));
     if (gm_conv_taps_pay(g)) floats = max_of(floats, gm_conv_taps_workspace(g, N));
     if (forward_is_exchanged(g) || weights_are_exchanged(g)) floats = max_of(floats, exchanged_workspace(g, N));
     return floats;

@@ -381,7 +381,7 @@ int64_t gm_conv_winograd_workspace(const gm_conv *g) {
     int64_t forward = v_floats(points, deep, g->K) + SLOTS * slot_floats(points, deep, g->K);
     int64_t adjoint = strands_of_v(points, g->K, g->C, strands) * v_floats(points, g->K, g->C) +
                       SLOTS * slot_floats(points, g->K, GM_WIDEST_PANEL);
-    return max_of(max_of(g->C, g->K) + max_of(forward, adjoint), gm_conv_winograd_weights_workspace(g));
+    return max_of(g->C, g->K) + max_of(forward, adjoint);
 }
 
 bool gm_conv_winograd_fits(const gm_conv *g) {
@@ -389,14 +389,18 @@ bool gm_conv_winograd_fits(const gm_conv *g) {
     return grid_of(g, &of);
 }
 
-/* The transforms cost as much as so many products with each channel of the map, and of the image in all its strands. (33 layers
- * of 16 to 256 channels: where this says so, the three products took 1.02 to 1.5 times as long otherwise; elsewhere 0.6 to
- * 1.07 times.) */
-bool gm_conv_winograd_pays(const gm_conv *g) {
+/* The definition's products for each one that is left, where the transforms cost as many as so many channels of the map do,
+ * and of the image in all strands. (An estimate, from 33 layers of 16 to 256 channels.) */
+static double saving(const gm_conv *g) {
     enum { TRANSFORM = 28 };
     grid of;
-    if (!grid_of(g, &of)) return false;
-    double products = (double)products_of_image(&of), each = (double)(g->C * g->K);
+    if (!grid_of(g, &of)) return 0;
+    double products = (double)(products_of_image(&of) * g->C * g->K);
     double transforms = TRANSFORM / (double)g->K + TRANSFORM / (double)(g->C * strand_count(&of));
-    return products * each * (1 + transforms) <= (double)gm_conv_products(g);
+    return (double)gm_conv_products(g) / (products * (1 + transforms));
 }
+
+/* Where less is saved, they are as fast as without or slower; weights' gradients, which lose more on small maps without, gain
+ * sooner. */
+bool gm_conv_winograd_pays(const gm_conv *g) { return saving(g) >= 1.08; }
+bool gm_conv_winograd_weights_pay(const gm_conv *g) { return saving(g) >= 1; }

@@ -6,12 +6,12 @@
 
 #include "kernels/conv.h"
 
-/* Whether this geometry can be multiplied so, and whether enough multiplications are saved. */
+/* Whether this geometry can be multiplied so, and whether that pays in products with the weights, and in their gradients. */
 bool gm_conv_winograd_fits(const gm_conv *g);
 bool gm_conv_winograd_pays(const gm_conv *g);
+bool gm_conv_winograd_weights_pay(const gm_conv *g);
 
-/* Forward or, `adjoint`, the input gradient, and the weights' gradient, which is added; only for geometries that fit. The first
- * workspace is enough for all. */
+/* Forward or, `adjoint`, the input gradient; and the weights' gradient, which is added. Only for geometries that fit. */
 int64_t gm_conv_winograd_workspace(const gm_conv *g);
 void gm_conv_winograd(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,
                       const gm_epilogue *epilogue, float *workspace);

@@ -132,12 +132,18 @@ static problem streamed(const problem *p, const float *out) {
     return other;
 }
 
+typedef void (*product)(const problem *p, float *out, float *workspace);
+static void weights_added(const problem *p, float *out, float *workspace);
+
+static int64_t workspace_of(const problem *p, product compute) {
+    if (!p->by_squares) return gm_conv_workspace(&p->g, p->N);
+    return compute == weights_added ? gm_conv_winograd_weights_workspace(&p->g) : gm_conv_winograd_workspace(&p->g);
+}
+
 /* Runs the same product with one thread, and with more than there are slots past the caches and over its gate: the same bits.
  * Workspace of exactly the promised size. */
-typedef void (*product)(const problem *p, float *out, float *workspace);
 static check_buffer run(const problem *p, const char *name, int64_t count, product compute) {
-    int64_t floats = p->by_squares ? gm_conv_winograd_workspace(&p->g) : gm_conv_workspace(&p->g, p->N);
-    check_buffer first = {0}, workspace = check_floats(floats);
+    check_buffer first = {0}, workspace = check_floats(workspace_of(p, compute));
     for (int threads = 1; threads <= GM_SLOTS + 1; threads += GM_SLOTS) {
         gm_set_num_threads(threads);
         check_buffer out = check_floats(count);

@@ -57,24 +57,28 @@ TEST(by_squares) {
 TEST(where_squares_pay) {
     static const struct {
         int64_t image, C, map, K, kernel, stride, pad;
-        bool pays;
+        bool products, weights;
     } layers[] = {
-        {28, 128, 14, 128, 4, 2, 1, true}, {14, 138, 7, 128, 4, 2, 1, true}, {8, 256, 4, 512, 4, 2, 1, true},
-        {14, 64, 7, 128, 5, 2, 1, true},   {14, 64, 14, 64, 5, 1, 2, true},  {16, 64, 16, 64, 3, 1, 1, true},
-        {14, 32, 14, 64, 3, 1, 1, false},  {28, 16, 28, 16, 3, 1, 1, false}, {47, 32, 24, 32, 3, 2, 1, false},
-        {4, 256, 2, 512, 5, 2, 1, false},  {28, 128, 28, 1, 7, 1, 3, false}, {16, 64, 16, 64, 1, 1, 0, false},
-        {1, 64, 1, 64, 1, 1, 0, false},    {6, 512, 1, 512, 6, 1, 0, false},
+        {28, 128, 14, 128, 4, 2, 1, true, true}, {14, 138, 7, 128, 4, 2, 1, true, true},
+        {8, 256, 4, 512, 4, 2, 1, true, true},   {14, 64, 7, 128, 5, 2, 1, true, true},
+        {14, 64, 14, 64, 5, 1, 2, true, true},   {16, 64, 16, 64, 3, 1, 1, true, true},
+        {14, 32, 14, 64, 3, 1, 1, false, false}, {28, 16, 28, 16, 3, 1, 1, false, false},
+        {47, 32, 24, 32, 3, 2, 1, false, false}, {4, 256, 2, 512, 5, 2, 1, false, false},
+        {28, 128, 28, 1, 7, 1, 3, false, false}, {16, 64, 16, 64, 1, 1, 0, false, false},
+        {1, 64, 1, 64, 1, 1, 0, false, false},   {6, 512, 1, 512, 6, 1, 0, false, false},
+        {7, 128, 7, 256, 5, 1, 2, false, true},  {14, 64, 7, 128, 3, 2, 0, false, true},
     };
     for (int i = 0; i < (int)(sizeof layers / sizeof *layers); i++) {
         int64_t H = layers[i].image, P = layers[i].map, R = layers[i].kernel, s = layers[i].stride, pad = layers[i].pad;
         gm_conv g = {H, H, layers[i].C, P, P, layers[i].K, R, R, s, s, pad, pad, GM_FLOAT32, false, false};
-        CHECK(gm_conv_winograd_pays(&g) == layers[i].pays, "layer %d", i);
+        CHECK(gm_conv_winograd_pays(&g) == layers[i].products, "layer %d", i);
+        CHECK(gm_conv_winograd_weights_pay(&g) == layers[i].weights, "layer %d: weights", i);
     }
 }
 
 /* An image is the same bits alone and in any place of a batch, as for all forms of a convolution but its sums over images. */
 TEST(an_image_by_itself) {
-    const gm_conv layers[] = {{33, 31, 48, 32, 30, 48, 2, 2, 1, 1, 0, 0, GM_FLOAT32, false, false},
+    const gm_conv layers[] = {{33, 31, 64, 32, 30, 64, 2, 2, 1, 1, 0, 0, GM_FLOAT32, false, false},
                               {16, 12, 64, 16, 12, 72, 5, 5, 1, 1, 2, 2, GM_FLOAT32, false, false},
                               {15, 14, 96, 7, 7, 70, 5, 4, 2, 2, 1, 1, GM_FLOAT32, false, false}};
     enum { N = 21 };
