@@ -32,7 +32,8 @@ int gm_parallel_slot(void);
 /* So many slots, unless their scratch is large. */
 enum { GM_SLOTS = 16 };
 
-/* The most in use, 1..GM_MAX_THREADS: fewer where the system gives fewer. Starts at GENMODELS_NUM_THREADS or the number of processors this process may use. */
+/* The most in use, 1..GM_MAX_THREADS: fewer where the system gives fewer. Starts at GENMODELS_NUM_THREADS or the number of
+ * processors this process may use. */
 int gm_num_threads(void);
 void gm_set_num_threads(int threads);
 

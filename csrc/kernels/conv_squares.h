@@ -32,7 +32,7 @@ typedef struct strand {
 } strand;
 
 typedef struct cut {
-    int64_t stride, pad, image, map;
+    int64_t stride, pad, map;
     strand strand[MOST_STRANDS];         /* larger ones first */
     int64_t strands, large, taps;        /* of them; larger ones; taps of these */
     int64_t pieces, long_pieces, places; /* of the map; longer ones, which come first; places of these */
@@ -54,7 +54,7 @@ static inline void list_strands(cut *along, int64_t kernel, int64_t taps) {
 }
 
 /* False for what cannot be cut so, or gains nothing: no two taps of a phase, or too many. */
-static inline bool cut_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t image, int64_t map, cut *along) {
+static inline bool cut_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t map, cut *along) {
     int64_t strands = 0, taps = 0;
     for (int64_t phase = 0; phase < stride; phase++) {
         int64_t all = taps_of_phase(kernel, stride, phase), count = ceil_div(all, STRAND);
@@ -63,7 +63,7 @@ static inline bool cut_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t
         taps = max_of(taps, ceil_div(all, count));
     }
     if (strands > MOST_STRANDS || taps < 2) return false;
-    *along = (cut){.stride = stride, .pad = pad, .image = image, .map = map, .taps = taps, .places = WINDOW + 1 - taps};
+    *along = (cut){.stride = stride, .pad = pad, .map = map, .taps = taps, .places = WINDOW + 1 - taps};
     list_strands(along, kernel, taps);
     along->large = along->strands;
     list_strands(along, kernel, taps - 1);
@@ -93,8 +93,8 @@ static inline int64_t strands_at_point(const cut *along, int64_t places, int64_t
 
 /* Products along the axis: the windows of all pieces through all strands. */
 static inline int64_t products_along(const cut *along) {
-    int64_t places = along->map, taps = along->strands * (along->taps - 1) + along->large;
-    return along->strands * (places - along->pieces) + along->pieces * taps;
+    int64_t taps = along->strands * (along->taps - 1) + along->large;
+    return along->strands * (along->map - along->pieces) + along->pieces * taps;
 }
 
 /* ---- Both axes ---- */
@@ -106,8 +106,8 @@ typedef struct grid {
 
 static inline bool grid_of(const gm_conv *g, grid *made) {
     made->g = g;
-    return cut_axis(g->R, g->stride_h, g->pad_top, g->H, g->P, &made->rows) &&
-           cut_axis(g->S, g->stride_w, g->pad_left, g->W, g->Q, &made->columns);
+    return cut_axis(g->R, g->stride_h, g->pad_top, g->P, &made->rows) &&
+           cut_axis(g->S, g->stride_w, g->pad_left, g->Q, &made->columns);
 }
 
 static inline int64_t strand_count(const grid *of) { return of->rows.strands * of->columns.strands; }
