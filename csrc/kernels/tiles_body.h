@@ -5,6 +5,8 @@
  * its sizes. Each sum runs over its terms in one order, whatever the size of the tile it stands in: a row's bits do not
  * depend on its neighbours. */
 
+#include <string.h>
+
 #include "kernels/leaky_body.h"
 #include "kernels/tile_end_body.h"
 
@@ -45,42 +47,16 @@ GM_INLINE void ask_for_run(const float *ahead, int64_t floats) {
     for (int64_t i = 0; i < floats; i += GM_LINE_FLOATS) __builtin_prefetch(ahead + i);
 }
 
-/* M rows times V vectors of a panel. */
-GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t runs, const gm_run *run, const float *a,
-                             int64_t a_stride, int64_t ahead, const float *panel, const gm_tile_end *end, float *out,
-                             int64_t out_stride) {
-    const int64_t asked = ahead ? M * a_stride : 0;
-    vf sum[TILE_ROWS][TILE_VECTORS];
-    const float *gate = end->gate;
-    ask_for_outputs(M, V, end, out, out_stride);
-    for (int m = 0; m < M; m++)
-        for (int v = 0; v < V; v++) sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
-    for (const gm_run *last = run + runs; run < last; run++) {
-        const float *at = a + run->a, *b = panel + run->b * V * VL;
-        ask_for_run(at + ahead, asked);
-        for (const float *stop = at + run->length; at < stop; at++, b += V * VL) {
-            vf right[TILE_VECTORS];
-            for (int v = 0; v < V; v++) right[v] = v_load(b + v * VL);
-            for (int m = 0; m < M; m++) {
-                vf left = v_set1(at[m * a_stride]);
-                for (int v = 0; v < V; v++) sum[m][v] = v_fma(left, right[v], sum[m][v]);
-            }
-        }
-    }
-    if (end->pairs) {
-        float sums[TILE_ROWS * TILE_VECTORS * VL];
-        for (int m = 0; m < M; m++)
-            for (int v = 0; v < V; v++) v_store(sums + (m * V + v) * VL, sum[m][v]);
-        end_in_pairs(M, columns, sums, V * VL, NULL, end, gate, out, out_stride);
-        return;
-    }
-    vf negative = v_set1(end->slope), closed = v_set1(end->gate_slope);
-    for (int m = 0; m < M; m++, out += out_stride)
-        for (int v = 0; v < V; v++) {
-            const int64_t at = v * VL, n = v < V - 1 ? VL : columns - at; /* of the vector, in the panel */
-            vf value = end->slope == 1.0f ? sum[m][v] : v_leaky(negative, sum[m][v]);
-            if (gate) {
-                const float *y = gate + m * out_stride + at;
+/* What is not merely stored, of sums (rows, stride). Not inlined, as end_in_pairs. */
+static __attribute__((noinline)) void end_in_floats(int64_t rows, int64_t columns, const float *sums, int64_t stride,
+                                                    const gm_tile_end *end, float *out, int64_t out_stride) {
+    const vf slope = v_set1(end->slope), closed = v_set1(end->gate_slope);
+    for (int64_t m = 0; m < rows; m++)
+        for (int64_t c = 0; c < columns; c += VL) {
+            const int64_t at = m * out_stride + c, n = columns - c < VL ? columns - c : VL;
+            vf value = v_leaky(slope, v_load(sums + m * stride + c));
+            if (end->gate) {
+                const float *y = end->gate + at;
                 value = v_leaky_backward(closed, n == VL ? v_load(y) : v_load_n(y, n), value);
             }
             if (end->streams)
@@ -90,6 +66,78 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
             else
                 v_store_n(out + at, value, n);
         }
+}
+
+static void end_sums(int64_t rows, int64_t columns, const float *sums, int64_t stride, const gm_tile_end *end,
+                     float *out, int64_t out_stride) {
+    if (end->pairs)
+        end_in_pairs(rows, columns, sums, stride, NULL, end, end->gate, out, out_stride);
+    else
+        end_in_floats(rows, columns, sums, stride, end, out, out_stride);
+}
+
+/* Outputs without a term: rows of the bias, or of zeros, ended. */
+static __attribute__((noinline)) void end_no_sums(int64_t rows, int64_t columns, const gm_tile_end *end, float *out,
+                                                  int64_t out_stride) {
+    float sums[PANEL] = {0};
+    if (end->bias) memcpy(sums, end->bias, (size_t)columns * sizeof *sums);
+    for (int64_t m = 0; m < rows; m++) {
+        gm_tile_end of_row = *end;
+        if (end->gate) of_row.gate = end->gate + gm_words(m * out_stride, end->pairs);
+        end_sums(1, columns, sums, PANEL, &of_row, out + gm_words(m * out_stride, end->pairs), out_stride);
+    }
+}
+
+/* M rows times V vectors of a panel, one run or more, none of them empty: else compilers keep the sums in memory too, to have
+ * them there if there is no term. Whole vectors end in registers as well. (Sums of 64 terms: 1.04 to 1.08 times as fast, and
+ * three quarters of the code.) */
+GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t runs, const gm_run *run, const float *a,
+                             int64_t a_stride, int64_t ahead, const float *panel, const gm_tile_end *end, float *out,
+                             int64_t out_stride) {
+    const int64_t asked = ahead ? M * a_stride : 0;
+    const gm_run *last = run + runs;
+    vf sum[TILE_ROWS][TILE_VECTORS];
+    ask_for_outputs(M, V, end, out, out_stride);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) sum[m][v] = end->bias ? v_load(end->bias + v * VL) : v_zero();
+    do {
+        const float *at = a + run->a, *b = panel + run->b * V * VL, *stop = at + run->length;
+        ask_for_run(at + ahead, asked);
+        do {
+            vf right[TILE_VECTORS];
+            for (int v = 0; v < V; v++) right[v] = v_load(b + v * VL);
+            for (int m = 0; m < M; m++) {
+                vf left = v_set1(at[m * a_stride]);
+                for (int v = 0; v < V; v++) sum[m][v] = v_fma(left, right[v], sum[m][v]);
+            }
+            at++, b += V * VL;
+        } while (at < stop);
+    } while (++run < last);
+    if (end->pairs || end->streams || columns < V * VL) {
+        float sums[TILE_ROWS * TILE_VECTORS * VL];
+#pragma GCC unroll 16
+        for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++) v_store(sums + (m * V + v) * VL, sum[m][v]);
+        end_sums(M, columns, sums, V * VL, end, out, out_stride);
+        return;
+    }
+    if (end->slope != 1.0f) {
+        const vf slope = v_set1(end->slope);
+#pragma GCC unroll 16
+        for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++) sum[m][v] = v_leaky(slope, sum[m][v]);
+    }
+    if (end->gate) {
+        const vf closed = v_set1(end->gate_slope);
+#pragma GCC unroll 16
+        for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++)
+                sum[m][v] = v_leaky_backward(closed, v_load(end->gate + m * out_stride + v * VL), sum[m][v]);
+    }
+#pragma GCC unroll 16
+    for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) v_store(out + m * out_stride + v * VL, sum[m][v]);
 }
 
 /* Calls a template with M = rows and V = vectors as constants. Sizes that no caller asks for are compiled as 1. */
@@ -105,6 +153,10 @@ static void rows_tile(const gm_rows *rows, int64_t columns, int64_t runs, const 
                       const float *panel, gm_low_parts low, const gm_tile_end *end, float *out) {
     const int64_t a_stride = rows->a_stride, out_stride = rows->out_stride, ahead = rows->ahead;
     (void)low; /* two parts, and two sets of rows, are for blocks alone */
+    if (runs == 0) {
+        end_no_sums(rows->count, columns, end, out, out_stride);
+        return;
+    }
 #define NARROW(M, V)                                                                                                   \
     case CASE_OF(M, V):                                                                                                \
         rows_template(FIT(M, TILE_ROWS), V, columns, runs, run, a, a_stride, ahead, panel, end, out, out_stride);      \
@@ -172,7 +224,7 @@ GM_INLINE void load_row(const int V, const bool pairs, int64_t part, const float
     }
 }
 
-/* M values of x times V vectors of y, summed over all places of the sweep. What comes next is asked for into the L2: it is more
+/* M values of x times V vectors of y, summed over the places of the sweep, one or more (see rows_template). What comes next is asked for into the L2: it is more
  * than the L1 holds. */
 GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_t part, const gm_sweep *over,
                               const float *x, const float *y, float *out, int64_t out_stride) {
@@ -184,21 +236,26 @@ GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_
         for (int v = 0; v < V; v++) sum[m][v] = v_zero();
     const int64_t step = gm_words(sweep.y_j, pairs);
     const float *ahead = sweep.ahead;
-    for (int64_t n = 0; n < sweep.N; n++)
-        for (int64_t i = 0; i < sweep.I; i++) {
+    int64_t n = 0;
+    do {
+        int64_t i = 0;
+        do {
             const float *left = x + n * sweep.x_n + i * sweep.x_i;
             const float *right = y + gm_words(n * sweep.y_n + i * sweep.y_i, pairs);
             for (int64_t k = 0; k < sweep.lines; k++) __builtin_prefetch(ahead + k * sweep.line_step, 0, 2);
             ahead += sweep.ahead_step;
-            for (int64_t j = 0; j < sweep.J; j++, left += sweep.x_j, right += step) {
+            int64_t j = sweep.J;
+            do {
                 vf row[TILE_VECTORS];
                 load_row(V, pairs, part, right, row);
                 for (int m = 0; m < M; m++) {
                     vf value = v_set1(left[m]);
                     for (int v = 0; v < V; v++) sum[m][v] = v_fma(value, row[v], sum[m][v]);
                 }
-            }
-        }
+                left += sweep.x_j, right += step;
+            } while (--j > 0);
+        } while (++i < sweep.I);
+    } while (++n < sweep.N);
 #pragma GCC unroll 16 /* else gcc may leave this a loop, and then keeps the sums in memory: a third of the speed */
     for (int m = 0; m < M; m++, out += out_stride) {
         float *last = out + (V - 1) * VL;
@@ -211,6 +268,11 @@ GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_
 static void outer_tile(int64_t rows, int64_t columns, const gm_sweep *sweep, const float *x, const float *y, float *out,
                        int64_t out_stride) {
     int64_t vectors = VECTORS_OF(columns), part = columns - (vectors - 1) * VL;
+    if (sweep->N < 1 || sweep->I < 1 || sweep->J < 1) {
+        for (int64_t m = 0; m < rows && sweep->fresh; m++)
+            memset(out + m * out_stride, 0, (size_t)columns * sizeof *out);
+        return;
+    }
     ask_for_rows(rows, vectors, false, out, out_stride);
 #define EACH_END(M, V, pairs)                                                                                          \
     if (part == VL)                                                                                                    \

@@ -64,13 +64,36 @@ static void rows_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_
     for (int i = 0; i < 6; i++) check_free(all[i]);
 }
 
+/* Rows without a term are those of the bias, ended. */
+static void no_runs_case(const gm_kernels *k, int64_t rows, int64_t columns, bool with_bias, bool gated) {
+    gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = 3};
+    int64_t width = round_up(columns, k->tile.vector), stride = columns + 3;
+    check_buffer bias = check_normal(width, &random), gate = check_normal(rows * stride, &random);
+    check_buffer out = check_floats((rows - 1) * stride + columns), untouched = check_copy(&out);
+    gm_tile_end end = {.bias = with_bias ? bias.values : NULL, .slope = 0.2f, .gate_slope = 0.25f};
+    if (gated) end.gate = gate.values;
+    gm_rows in = {.count = rows, .a_stride = 1, .out_stride = stride, .sets = 1};
+    k->rows_tile(&in, columns, 0, NULL, bias.values, bias.values, (gm_low_parts){0}, &end, out.values);
+    for (int64_t i = 0; i < out.count; i++) {
+        int64_t c = i % stride;
+        float sum = with_bias && c < columns ? bias.values[c] : 0.0f, value = sum < 0 ? 0.2f * sum : sum;
+        float wanted = gated && gate.values[i] <= 0 ? 0.25f * value : value;
+        if (c >= columns) wanted = untouched.values[i];
+        CHECK(memcmp(out.values + i, &wanted, sizeof wanted) == 0, "rows_tile without runs, at %d", (int)i);
+    }
+    check_buffer *all[] = {&bias, &gate, &out, &untouched};
+    for (int i = 0; i < 4; i++) check_free(all[i]);
+}
+
 static void try_rows_tile(void) {
     EACH_VARIANT(k)
     for (int64_t columns = 1; columns <= k->tile.panel; columns++)
         for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++)
             for (int64_t extra = 0; extra <= 97; extra += 97)
-                for (int gated = 0; gated < 2; gated++)
+                for (int gated = 0; gated < 2; gated++) {
+                    no_runs_case(k, rows, columns, extra, gated);
                     rows_case(k, rows, columns, extra, (rows + columns) % 2, gated, columns % 3 ? 0.3f : 1.0f);
+                }
 }
 
 static void dot_case(const gm_kernels *k, int64_t rows, int64_t columns, int64_t extra, bool with_bias, float slope) {
@@ -123,10 +146,26 @@ static void outer_case(const gm_kernels *k, int64_t rows, int64_t columns, gm_sw
     for (int i = 0; i < 4; i++) check_free(all[i]);
 }
 
+/* Sums over no places: zeros where they are the first, and else nothing. */
+static void no_places_case(const gm_kernels *k, int64_t rows, int64_t columns, bool fresh) {
+    gm_random random = {.seed = (uint64_t)(rows * 100 + columns), .stream = 2};
+    int64_t stride = columns + 1;
+    check_buffer out = check_normal((rows - 1) * stride + columns, &random), before = check_copy(&out);
+    gm_sweep sweep = {.N = 1, .I = 1, .J = 0, .x_j = rows, .y_j = columns, .x_m = 1, .fresh = fresh};
+    k->outer_tile(rows, columns, &sweep, before.values, before.values, out.values, stride);
+    for (int64_t e = 0; e < out.count; e++) {
+        float wanted = fresh && e % stride < columns ? 0.0f : before.values[e];
+        CHECK(memcmp(out.values + e, &wanted, sizeof wanted) == 0, "outer_tile without places, at %d", (int)e);
+    }
+    check_free(&out);
+    check_free(&before);
+}
+
 static void try_outer_tile(void) {
     EACH_VARIANT(k)
     for (int64_t columns = 1; columns <= k->tile.panel; columns++)
         for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++) {
+            no_places_case(k, rows, columns, rows % 2);
             outer_case(k, rows, columns, (gm_sweep){.N = 1, .I = 1, .J = 1});
             outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5, .lines = 2});
         }
