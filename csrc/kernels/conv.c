@@ -237,11 +237,10 @@ bool gm_conv_gates_in_place(const gm_conv *g, bool adjoint, gm_activation gate) 
 
 bool gm_conv_gives_weights(const gm_conv *g) { return form_of(g) == MATRIX && g->P * g->Q == 1; }
 
-void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, gm_take_row take, void *context,
+void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, const gm_taker *taker,
                           float *workspace) {
     gm_matrix_product product = weights_product(g, N, x, dy);
-    product.take = take;
-    product.context = context;
+    product.taker = taker;
     gm_matrix_multiply(&product, workspace);
 }
 

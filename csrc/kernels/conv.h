@@ -46,9 +46,15 @@ typedef struct gm_epilogue {
     bool streams;           /* gm_streams() of the output, for products that can */
 } gm_epilogue;
 
-/* Uses what is nowhere written: `values` (columns) of row `row` of a matrix, from `column` on. Called from any thread, once for
- * each element, while the values are in that one's cache. */
-typedef void (*gm_take_row)(void *context, int64_t row, int64_t column, int64_t columns, const float *values);
+/* Who uses a matrix that is nowhere written: `take` gets `values` (columns) of row `row`, from `column` on. It is called from
+ * any thread, once for each element, while the values are in that one's cache; and what it reads at the same place of arrays
+ * laid out as the matrix would be is asked for before. */
+enum { GM_BESIDE = 3 };
+typedef struct gm_taker {
+    void (*take)(void *context, int64_t row, int64_t column, int64_t columns, const float *values);
+    void *context;
+    const float *beside[GM_BESIDE]; /* NULL: no more of them */
+} gm_taker;
 
 /* Multiplications of one sample in any of the three calls: of taps that lie inside the image, not on padding. */
 int64_t gm_conv_products(const gm_conv *g);
@@ -76,11 +82,11 @@ bool gm_conv_gates_in_place(const gm_conv *g, bool adjoint, gm_activation gate);
 void gm_conv_backward_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, bool add, float *dw,
                               float *workspace);
 
-/* The same bits, nowhere written: `take` gets them, as rows (R*S*C) of K values. For batches of at most GM_TAKEN_BATCH, and
+/* The same bits, nowhere written: the taker gets them, as rows (R*S*C) of K values. For batches of at most GM_TAKEN_BATCH, and
  * where gm_conv_gives_weights(). */
 #define GM_TAKEN_BATCH 512
 bool gm_conv_gives_weights(const gm_conv *g);
-void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, gm_take_row take, void *context,
+void gm_conv_take_weights(const gm_conv *g, int64_t N, const float *x, const float *dy, const gm_taker *taker,
                           float *workspace);
 
 #endif

@@ -135,16 +135,16 @@ static gm_sweep long_inside(gm_sweep sweep) {
 }
 
 /* A sweep's share of what the next chunk will read, by its places. */
-static void ask(ahead *next, gm_sweep *sweep) {
+static gm_asked ask(ahead *next, const gm_sweep *sweep) {
     const int64_t rows = sweep->N * sweep->I, of = next->lines[0] > 0 ? 0 : 1;
-    sweep->lines = 0;
-    if (next->lines[of] == 0) return; /* all is asked for, or nothing is to be */
-    sweep->lines = min_of(ceil_div(next->all * sweep->J, next->places), ceil_div(next->lines[of], rows));
-    sweep->ahead = next->at[of], sweep->ahead_step = sweep->lines * GM_LINE_FLOATS;
-    sweep->line_step = GM_LINE_FLOATS;
-    int64_t asked = min_of(sweep->lines * rows, next->lines[of]);
-    next->at[of] += asked * GM_LINE_FLOATS;
-    next->lines[of] -= asked;
+    if (next->lines[of] == 0) return (gm_asked){0}; /* all is asked for, or nothing is to be */
+    gm_asked share = {.at = next->at[of], .line_step = GM_LINE_FLOATS, .times = rows};
+    share.lines = min_of(ceil_div(next->all * sweep->J, next->places), ceil_div(next->lines[of], rows));
+    share.step = share.lines * GM_LINE_FLOATS;
+    int64_t lines = min_of(share.lines * rows, next->lines[of]);
+    next->at[of] += lines * GM_LINE_FLOATS;
+    next->lines[of] -= lines;
+    return share;
 }
 
 /* Of so many values of a run, with so many columns. */
@@ -180,7 +180,8 @@ static void sweep_block(weight_gradient *op, gm_sweep *sweep, const float *x, co
     int64_t tiles = tile_count(op, run, columns);
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = run * t / tiles, m = run * (t + 1) / tiles - first;
-        ask(&op->next, sweep);
+        gm_asked next = ask(&op->next, sweep);
+        sweep->asked = &next, sweep->asks = 1;
         op->kernels->outer_tile(m, columns, sweep, x + first * sweep->x_m, dy, out + first * K, K);
     }
 }

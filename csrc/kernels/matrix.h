@@ -14,7 +14,7 @@ typedef struct gm_matrix {
 } gm_matrix;
 
 /* out (rows, columns), its rows without gaps, = a (rows, depth) b (depth, columns) through the epilogue;
- * or, `add`, out += a b; or nothing, but `take` gets the rows of a b: of a depth of at most GM_TAKEN_BATCH. A row's values
+ * or, `add`, out += a b; or nothing, but the taker gets the rows of a b: of a depth of at most GM_TAKEN_BATCH. A row's values
  * do not depend on how many others there are. */
 typedef struct gm_matrix_product {
     int64_t rows, columns, depth;
@@ -23,8 +23,7 @@ typedef struct gm_matrix_product {
     float *out;
     bool add;
     gm_epilogue epilogue;
-    gm_take_row take; /* NULL: out */
-    void *context;
+    const gm_taker *taker; /* NULL: out */
 } gm_matrix_product;
 
 /* Floats of workspace of a product of at most these sizes; bounded, however large they are. */

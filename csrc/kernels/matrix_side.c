@@ -164,11 +164,9 @@ gm_ahead gm_ahead_in(const gm_side *part, int64_t sweeps, int64_t times) {
     return made;
 }
 
-void gm_ask(gm_ahead *next, gm_sweep *sweep) {
-    if (next->left <= 0) return;
-    sweep->I = next->times, sweep->J /= next->times;
-    sweep->x_i = sweep->J * sweep->x_j, sweep->y_i = sweep->J * sweep->y_j;
-    sweep->ahead = next->at, sweep->ahead_step = next->next_step;
-    sweep->lines = next->lines, sweep->line_step = next->line_step;
+gm_asked gm_ask(gm_ahead *next) {
+    if (next->left <= 0) return (gm_asked){0};
+    gm_asked share = {next->at, next->lines, next->line_step, next->next_step, next->times};
     next->at += next->each * next->step, next->left -= next->each;
+    return share;
 }

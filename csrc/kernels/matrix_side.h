@@ -90,15 +90,14 @@ enum { GM_ASKED = GM_LINE_FLOATS }; /* values along the depth: a sweep asks each
  * can note down.) */
 typedef struct gm_ahead {
     const float *at;
-    int64_t left, each, step;            /* so many of them, of which a sweep has so many, so far apart */
-    int64_t times;                       /* that a sweep asks */
-    int64_t lines, line_step, next_step; /* as gm_sweep has them */
+    int64_t left, each, step;                   /* so many of them, of which a sweep has so many, so far apart */
+    int64_t times, lines, line_step, next_step; /* as gm_asked has them */
 } gm_ahead;
 
 /* A part, in this many sweeps, each of which asks `times` times. */
 gm_ahead gm_ahead_in(const gm_side *part, int64_t sweeps, int64_t times);
 
-/* Has a sweep over one row of places ask for its share. */
-void gm_ask(gm_ahead *next, gm_sweep *sweep);
+/* The next sweep's share. */
+gm_asked gm_ask(gm_ahead *next);
 
 #endif

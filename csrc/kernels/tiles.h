@@ -68,6 +68,12 @@ typedef struct gm_rows {
     int64_t ahead; /* how far behind them in A rows are that another tile reads soon; 0: none are known */
 } gm_rows;
 
+/* What is read soon: `times` times so many lines, so far apart, and each time a step further. */
+typedef struct gm_asked {
+    const float *at;
+    int64_t lines, line_step, step, times;
+} gm_asked;
+
 /* A rectangle of places: image n, row i, column j at x + n*x_n + i*x_i + j*x_j, and likewise y. The values of a place are
  * neighbours; but of x they are x_m apart, and x_j is 1, where the tiles multiply `blocks`. */
 typedef struct gm_sweep {
@@ -78,10 +84,8 @@ typedef struct gm_sweep {
     gm_low_parts low;
     bool y_pairs; /* y is an array in pairs, its strides in values: of tiles of floats, up to GM_DOT_COLUMNS rows */
     bool fresh;   /* the sums are written, not added, to what may be anything */
-    /* What is read soon: for each n and i so many lines, so far apart; the first are at `ahead`, others a step further each.
-     * None: nothing is known. */
-    const float *ahead;
-    int64_t lines, line_step, ahead_step;
+    const gm_asked *asked; /* (asks): what is asked for meanwhile, once for each n and i */
+    int64_t asks;
 } gm_sweep;
 
 /* What follows a sum, as far as a tile does it: a bias, NULL or in whole vectors; leaky(v) = v < 0 ? slope * v : v; and,

@@ -224,8 +224,14 @@ GM_INLINE void load_row(const int V, const bool pairs, int64_t part, const float
     }
 }
 
-/* M values of x times V vectors of y, summed over the places of the sweep, one or more (see rows_template). What comes next is asked for into the L2: it is more
- * than the L1 holds. */
+/* For the `time`-th time, from 0; into the L2, as it is more than the L1 holds. */
+GM_INLINE void ask_in_sweep(const gm_sweep *sweep, int64_t time) {
+    for (const gm_asked *of = sweep->asked; of < sweep->asked + sweep->asks; of++)
+        for (int64_t k = 0; k < of->lines && time < of->times; k++)
+            __builtin_prefetch(of->at + time * of->step + k * of->line_step, 0, 2);
+}
+
+/* M values of x times V vectors of y, summed over the places of the sweep, one or more (see rows_template). */
 GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_t part, const gm_sweep *over,
                               const float *x, const float *y, float *out, int64_t out_stride) {
     /* A copy, which is no memory: gcc keeps the sums in registers where the last vector is a part (20 channels: 1.7 times as
@@ -235,15 +241,13 @@ GM_INLINE void outer_template(const int M, const int V, const bool pairs, int64_
     for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) sum[m][v] = v_zero();
     const int64_t step = gm_words(sweep.y_j, pairs);
-    const float *ahead = sweep.ahead;
-    int64_t n = 0;
+    int64_t n = 0, time = 0;
     do {
         int64_t i = 0;
         do {
             const float *left = x + n * sweep.x_n + i * sweep.x_i;
             const float *right = y + gm_words(n * sweep.y_n + i * sweep.y_i, pairs);
-            for (int64_t k = 0; k < sweep.lines; k++) __builtin_prefetch(ahead + k * sweep.line_step, 0, 2);
-            ahead += sweep.ahead_step;
+            ask_in_sweep(&sweep, time++);
             int64_t j = sweep.J;
             do {
                 vf row[TILE_VECTORS];

@@ -141,13 +141,15 @@ static void move_row(void *context, int64_t row, int64_t column, int64_t columns
     gm_optimizer_move(update->optimizer, first, columns, values, update->parameters + first);
 }
 
-static void move_by_factors(gm_network *network, int index, const gm_optimizer *optimizer) {
+static void move_by_factors(gm_network *network, int index, gm_optimizer *optimizer) {
     gm_node *n = &network->nodes[index];
     const gm_factors *factors = factors_of(network, index);
     row_update update = {optimizer, first_of(network, index), n->layer.out_size, network->parameters};
+    gm_taker taker = {move_row, &update, {network->parameters + update.first}};
+    for (int slot = 0; slot < gm_optimizer_slot_count(optimizer); slot++)
+        taker.beside[1 + slot] = gm_optimizer_slot(optimizer, slot) + update.first;
     double start = gm_clock_seconds();
-    gm_conv_take_weights(&n->layer.conv, factors->N, factors->x, factors->dy, move_row, &update,
-                         network->plan.workspace);
+    gm_conv_take_weights(&n->layer.conv, factors->N, factors->x, factors->dy, &taker, network->plan.workspace);
     gm_meter *meter = &n->meters[GM_BACKWARD_PASS]; /* which has counted the pass itself */
     meter->products += (double)(factors->N * n->layer.ops->products(&n->layer));
     meter->seconds += gm_clock_seconds() - start;

@@ -129,7 +129,8 @@ static void outer_case(const gm_kernels *k, int64_t rows, int64_t columns, gm_sw
     int64_t last_y = (N - 1) * sweep.y_n + (I - 1) * sweep.y_i + (J - 1) * sweep.y_j;
     check_buffer x = check_normal(last_x + rows, &random), y = check_normal(last_y + columns, &random);
     check_buffer out = check_normal((rows - 1) * stride + columns, &random), before = check_copy(&out);
-    sweep.ahead = x.values;
+    const gm_asked asked[] = {{x.values, 2, 1, 3, N * I}, {out.values, 1, 0, stride, rows}};
+    sweep.asked = asked, sweep.asks = 2;
     k->outer_tile(rows, columns, &sweep, x.values, y.values, out.values, stride);
     for (int64_t e = 0; e < out.count; e++) {
         double sum = (double)before.values[e], size = fabs(sum);
@@ -167,7 +168,7 @@ static void try_outer_tile(void) {
         for (int64_t rows = 1; rows <= gm_tile_rows(&k->tile, columns); rows++) {
             no_places_case(k, rows, columns, rows % 2);
             outer_case(k, rows, columns, (gm_sweep){.N = 1, .I = 1, .J = 1});
-            outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5, .lines = 2});
+            outer_case(k, rows, columns, (gm_sweep){.N = 2, .I = 3, .J = 5});
         }
 }
 

@@ -204,7 +204,8 @@ TEST(taken_rows_are_those_of_the_gradient) {
             check_buffer workspace = check_floats(gm_conv_workspace(&g, batch));
             gm_conv_backward_weights(&g, batch, x.values, dy.values, false, dw.values, workspace.values);
             matrix out = {taken.values, K};
-            gm_conv_take_weights(&g, batch, x.values, dy.values, put_row, &out, workspace.values);
+            gm_taker taker = {put_row, &out, {dw.values, taken.values}};
+            gm_conv_take_weights(&g, batch, x.values, dy.values, &taker, workspace.values);
             CHECK(same_bits(&dw, taken.values), "%d x %d x %d, %s", (int)batch, (int)C, (int)K,
                   gm_isa_name((gm_isa)isa));
             check_guards(&workspace, "workspace");
