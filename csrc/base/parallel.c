@@ -46,7 +46,7 @@ static float_mode get_float_mode(void) {
 static void set_float_mode(const float_mode *mode) { (void)fesetenv(mode); }
 #endif
 
-enum { SPINS = 4000, YIELD_EVERY = 16, HELPER_BITS = 16 };
+enum { SPINS = 4000, YIELD_EVERY = 16, HELPER_BITS = 16, KINDS = 2 };
 
 /* Of the indices of a job, those that one thread takes first; on a cache line of its own. */
 typedef struct share {
@@ -67,7 +67,7 @@ typedef struct pool {
     float_mode mode; /* the caller's, which another library may change at any time */
     int threads;     /* the caller and the helpers */
     int processor;   /* the caller's, as it published the job */
-    share shares[GM_MAX_THREADS];
+    share shares[KINDS][GM_MAX_THREADS];
 } pool;
 
 static pool the_pool = {
@@ -138,15 +138,17 @@ static void take_share(pool *p, share *from) {
     }
 }
 
-/* The thread's own share, then what is left of the others. */
+/* The thread's own share, then what is left of the others; kind by kind. */
 static void take_indices(pool *p) {
-    for (int i = 0; i < p->threads; i++) take_share(p, &p->shares[(slot + i) % p->threads]);
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int i = 0; i < p->threads; i++) take_share(p, &p->shares[kind][(slot + i) % p->threads]);
 }
 
-static void share_out(pool *p, int64_t count) {
+static void share_out(pool *p, int kind, int64_t begin, int64_t count) {
     for (int i = 0; i < p->threads; i++) {
-        atomic_store_explicit(&p->shares[i].next, count * i / p->threads, memory_order_relaxed);
-        p->shares[i].end = count * (i + 1) / p->threads;
+        share *of = &p->shares[kind][i];
+        atomic_store_explicit(&of->next, begin + count * i / p->threads, memory_order_relaxed);
+        of->end = begin + count * (i + 1) / p->threads;
     }
 }
 
@@ -264,7 +266,12 @@ void gm_parallel_pieces(int64_t n, int64_t size, gm_piece_task task, void *conte
 }
 
 void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context) {
+    gm_parallel_for_both(count, 0, slots, task, context);
+}
+
+void gm_parallel_for_both(int64_t first, int64_t second, int slots, gm_task task, void *context) {
     pool *p = &the_pool;
+    int64_t count = first + second;
     int threads = gm_num_threads();
     if (threads > slots) threads = slots;
     if (threads > count) threads = (int)count;
@@ -278,7 +285,8 @@ void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context
     p->threads = 1 + helpers;
     p->processor = processor();
     p->mode = get_float_mode();
-    share_out(p, count);
+    share_out(p, 0, 0, first);
+    share_out(p, 1, first, second);
     atomic_store_explicit(&p->pending, helpers, memory_order_relaxed);
     inside_task = true;
     if (helpers) publish(p, helpers);

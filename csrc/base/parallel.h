@@ -29,6 +29,10 @@ void gm_parallel_pieces(int64_t n, int64_t size, gm_piece_task task, void *conte
 void gm_parallel_for_slots(int64_t count, int slots, gm_task task, void *context);
 int gm_parallel_slot(void);
 
+/* The same of two kinds of tasks, `first` of one and then `second` of the other: every thread begins with a share of each kind,
+ * and comes to the second when none of the first is left. */
+void gm_parallel_for_both(int64_t first, int64_t second, int slots, gm_task task, void *context);
+
 /* So many slots, unless their scratch is large. */
 enum { GM_SLOTS = 16 };
 

@@ -14,6 +14,9 @@
  *                            pack them and multiply them with the whole stretch, while the next come to the cache;
  *                    then, while others still multiply, pack for the next round
  *
+ * A thread begins a round with its share of either, and so with the part of `out` that it had before. (Wide layers: 1.0 to 1.08
+ * times as fast as with one count of all, in which the first threads had what there is to multiply.)
+ *
  * Every block's sums start at zero; the first are `out`, or added to the bias, and the others added to it in the order of the
  * blocks, so that long sums lose little. The epilogue follows the last block, while the values are in the cache. Which side is
  * shared changes no bit. */
@@ -321,12 +324,12 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
     plan_sides(&made);
     plan_blocks(&made, workspace);
     for (round at = {&made, -1}; at.index < made.all_rounds; at.index++) {
-        int64_t tasks = at.index < 0 ? 0 : made.tasks;
+        int64_t multiplies = at.index < 0 ? 0 : made.tasks, packs = 0;
         if (at.index + 1 < made.all_rounds) {
             gm_side next = shared_part(&made, at.index + 1, 0);
-            tasks += made.round_blocks * gm_side_pack_tasks(&next);
+            packs = made.round_blocks * gm_side_pack_tasks(&next);
         }
-        gm_parallel_for_slots(tasks, GM_SLOTS, round_task, &at);
+        gm_parallel_for_both(multiplies, packs, GM_SLOTS, round_task, &at);
     }
 }
 

@@ -22,13 +22,16 @@ typedef struct tally {
 
 static void count_one(void *context, int64_t index) { ((tally *)context)->calls[index]++; }
 
-static void each_once(int64_t count) {
+/* Of which so many are of the second kind. */
+static void each_once_of(int64_t count, int64_t second) {
     tally seen = {{0}};
-    gm_parallel_for(count, count_one, &seen);
+    gm_parallel_for_both(count - second, second, GM_MAX_THREADS, count_one, &seen);
     for (int64_t i = 0; i < MOST; i++)
         CHECK(seen.calls[i] == (i < count), "%d threads, %lld indices: index %lld ran %d times", gm_num_threads(),
               (long long)count, (long long)i, seen.calls[i]);
 }
+
+static void each_once(int64_t count) { each_once_of(count, 0); }
 
 static const int thread_counts[] = {1, 2, 3, 7};
 
@@ -38,7 +41,7 @@ TEST(each_index_once) {
         gm_set_num_threads(thread_counts[t]);
         CHECK(gm_num_threads() == thread_counts[t], "asked for %d, have %d", thread_counts[t], gm_num_threads());
         for (int repeat = 0; repeat < 50; repeat++)
-            for (int c = 0; c < 8; c++) each_once(counts[c]);
+            for (int c = 0; c < 8; c++) each_once_of(counts[c], counts[c] * (repeat % 5) / 4);
     }
 }
 
