@@ -153,7 +153,7 @@ static int64_t tile_count(const weight_gradient *op, int64_t run, int64_t column
 }
 
 /* Kernel row r, taps and channels k0..k1-1 of its run, at output rows p0.., columns q0.., as tiles. */
-static void sweep_block(weight_gradient *op, gm_sweep *sweep, const float *x, const float *dy, float *out, int64_t run,
+static void sweep_block(weight_gradient *op, const gm_sweep *sweep, const float *x, const float *dy, float *out, int64_t run,
                         int64_t columns) {
     const gm_tile_sizes *tile = &op->kernels->tile;
     int64_t K = op->g->K;
@@ -178,11 +178,13 @@ static void sweep_block(weight_gradient *op, gm_sweep *sweep, const float *x, co
         return;
     }
     int64_t tiles = tile_count(op, run, columns);
+    gm_asked next;
+    gm_sweep asking = *sweep;
+    asking.asked = &next, asking.asks = 1;
     for (int64_t t = 0; t < tiles; t++) {
         int64_t first = run * t / tiles, m = run * (t + 1) / tiles - first;
-        gm_asked next = ask(&op->next, sweep);
-        sweep->asked = &next, sweep->asks = 1;
-        op->kernels->outer_tile(m, columns, sweep, x + first * sweep->x_m, dy, out + first * K, K);
+        next = ask(&op->next, sweep);
+        op->kernels->outer_tile(m, columns, &asking, x + first * sweep->x_m, dy, out + first * K, K);
     }
 }
 

@@ -81,8 +81,7 @@ typedef struct block {
 } block;
 
 /* What a sweep asks for, of so many rows and a panel: its share of what the task packs next, and what the taker reads beside
- * these values. (Steps of wide layers: 1.01 to 1.07 times as fast, as the
- * optimizer then waits for no memory.) */
+ * these values. (Steps of wide layers: 1.01 to 1.07 times as fast, as the optimizer then waits for no memory.) */
 static int64_t list_asked(const plan *at, const block *of, int64_t row, int64_t rows, gm_panel panel,
                           gm_asked asked[MOST_ASKED]) {
     const gm_taker *taker = at->product->taker;

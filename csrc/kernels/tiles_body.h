@@ -47,7 +47,7 @@ GM_INLINE void ask_for_run(const float *ahead, int64_t floats) {
     for (int64_t i = 0; i < floats; i += GM_LINE_FLOATS) __builtin_prefetch(ahead + i);
 }
 
-/* What is not merely stored, of sums (rows, stride). Not inlined, as end_in_pairs. */
+/* The end of sums (rows, stride) that are not merely stored. Not inlined, as end_in_pairs. */
 static __attribute__((noinline)) void end_in_floats(int64_t rows, int64_t columns, const float *sums, int64_t stride,
                                                     const gm_tile_end *end, float *out, int64_t out_stride) {
     const vf slope = v_set1(end->slope), closed = v_set1(end->gate_slope);
@@ -226,9 +226,11 @@ GM_INLINE void load_row(const int V, const bool pairs, int64_t part, const float
 
 /* For the `time`-th time, from 0; into the L2, as it is more than the L1 holds. */
 GM_INLINE void ask_in_sweep(const gm_sweep *sweep, int64_t time) {
-    for (const gm_asked *of = sweep->asked; of < sweep->asked + sweep->asks; of++)
+    for (int64_t i = 0; i < sweep->asks; i++) {
+        const gm_asked *of = sweep->asked + i;
         for (int64_t k = 0; k < of->lines && time < of->times; k++)
             __builtin_prefetch(of->at + time * of->step + k * of->line_step, 0, 2);
+    }
 }
 
 /* M values of x times V vectors of y, summed over the places of the sweep, one or more (see rows_template). */
