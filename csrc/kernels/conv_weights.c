@@ -153,8 +153,8 @@ static int64_t tile_count(const weight_gradient *op, int64_t run, int64_t column
 }
 
 /* Kernel row r, taps and channels k0..k1-1 of its run, at output rows p0.., columns q0.., as tiles. */
-static void sweep_block(weight_gradient *op, const gm_sweep *sweep, const float *x, const float *dy, float *out, int64_t run,
-                        int64_t columns) {
+static void sweep_block(weight_gradient *op, const gm_sweep *sweep, const float *x, const float *dy, float *out,
+                        int64_t run, int64_t columns) {
     const gm_tile_sizes *tile = &op->kernels->tile;
     int64_t K = op->g->K;
     if (op->swapped) {
