@@ -128,30 +128,6 @@ GM_INLINE void ask_for_end(int64_t rows, int64_t columns, const gm_tile_end *end
         }
 }
 
-/* A block's rows from their sums. */
-GM_INLINE void end_rows(int64_t rows, int64_t columns, const float *sums, const gm_tile_end *end, const float *gate,
-                        float *out, int64_t out_stride) {
-    if (end->pairs) {
-        end_in_pairs(rows, columns, sums, SIDE, end->bias, end, gate, out, out_stride);
-        return;
-    }
-    for (int64_t m = 0; m < rows; m++)
-        for (int64_t c = 0; c < columns; c += VL) {
-            int64_t n = left_of(columns, c);
-            vf value = v_load(sums + m * SIDE + c);
-            if (end->bias) value = v_add(value, v_load_n(end->bias + c, n));
-            if (end->slope != 1.0f) value = v_leaky(v_set1(end->slope), value);
-            if (gate) {
-                vf y = v_load_n(gate + m * out_stride + c, n);
-                value = v_leaky_backward(v_set1(end->gate_slope), y, value);
-            }
-            if (end->streams)
-                v_stream(out + m * out_stride + c, value);
-            else
-                v_store_n(out + m * out_stride + c, value, n);
-        }
-}
-
 GM_INLINE void amx_rows(SIZES, const gm_rows *rows, int64_t columns, int64_t runs, const gm_run *run, const float *a,
                         const float *panel, gm_low_parts low, const gm_tile_end *end, float *out) {
     const int64_t width = across * BLOCK, stride = rows->out_stride;
@@ -178,8 +154,8 @@ GM_INLINE void amx_rows(SIZES, const gm_rows *rows, int64_t columns, int64_t run
     }
     store_sums(down, across, both, buffer.sums);
     for (int block = 0; block < down; block++)
-        end_rows(in[block], columns, buffer.sums + block * BLOCK * SIDE, end, gate ? gate + block * behind : NULL,
-                 out + block * behind, stride);
+        end_rows(in[block], columns, buffer.sums + block * BLOCK * SIDE, SIDE, end->bias, end,
+                 gate ? gate + block * behind : NULL, out + block * behind, stride);
 }
 
 /* A row of places, side by side in x. */

@@ -101,25 +101,17 @@ static const float *tap_at(const gather *op, const phase *ph, int64_t part, int6
     return op->w + part * op->w_plane + (r * op->kernel_columns + s) * op->w_tap;
 }
 
-/* A tap whose channels in are neighbours, (in, out) -> (in, columns of width). */
-static void turn_tap(const gather *op, const float *tap, gm_panel panel, float *to) {
-    for (int64_t k = 0; k < panel.columns; k += GM_LINE_FLOATS) {
-        const float *out[GM_LINE_FLOATS];
-        int64_t lanes = min_of(GM_LINE_FLOATS, panel.columns - k);
-        for (int64_t i = 0; i < lanes; i++) out[i] = tap + (k + i) * op->w_out;
-        op->kernels->turn(lanes, op->in_channels, out, to + k, panel.width);
+void gm_conv_pack_tap(const gm_tap *tap, int64_t channels, gm_panel outputs, float *to, int64_t row) {
+    if (tap->in == 1) {
+        const float *of_output[GM_WIDEST_PANEL];
+        for (int64_t k = 0; k < outputs.columns; k++) of_output[k] = tap->at + k * tap->out;
+        gm_kernels_active()->turn(outputs.columns, channels, of_output, to, row);
+    } else {
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t k = 0; k < outputs.columns; k++) to[c * row + k] = tap->at[c * tap->in + k * tap->out];
     }
-}
-
-/* A tap of the weights, (in, out) -> (in, width), zeros behind the last channel. */
-static void pack_tap(const gather *op, const float *tap, gm_panel panel, float *to) {
-    if (op->w_in == 1)
-        turn_tap(op, tap, panel, to);
-    else
-        for (int64_t c = 0; c < op->in_channels; c++)
-            for (int64_t i = 0; i < panel.columns; i++) to[c * panel.width + i] = tap[c * op->w_in + i * op->w_out];
-    for (int64_t c = 0; c < op->in_channels; c++)
-        for (int64_t i = panel.columns; i < panel.width; i++) to[c * panel.width + i] = 0.0f;
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t k = outputs.columns; k < outputs.width; k++) to[c * row + k] = 0.0f;
 }
 
 /* Weights (part, tap row, tap column, in, out) -> panels of (depth, width). */
@@ -127,7 +119,8 @@ static void pack_panel(const gather *op, const phase *ph, gm_panel panel, float 
     for (int64_t part = 0; part < op->parts; part++)
         for (int64_t ty = 0; ty < ph->rows.taps; ty++)
             for (int64_t tx = 0; tx < ph->columns.taps; tx++) {
-                pack_tap(op, tap_at(op, ph, part, ty, tx) + panel.first * op->w_out, panel, to);
+                gm_tap tap = {tap_at(op, ph, part, ty, tx) + panel.first * op->w_out, op->w_in, op->w_out};
+                gm_conv_pack_tap(&tap, op->in_channels, panel, to, panel.width);
                 to += op->in_channels * panel.width;
             }
 }

@@ -3,6 +3,7 @@
 #define GM_KERNELS_CONV_GATHER_H
 
 #include "kernels/conv.h"
+#include "kernels/tiles.h"
 
 /* conv_gather.c: forward or, `adjoint`, the input gradient. */
 int64_t gm_conv_gather_workspace(const gm_conv *g);
@@ -23,6 +24,14 @@ gm_border gm_conv_gather_border(const gm_conv *g, bool adjoint);
 void gm_conv_gather_pack(const gm_conv *g, bool adjoint, const float *w, float *packed);
 void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const float *x, const gm_border *border, float *y,
                            const gm_epilogue *epilogue, float *packed);
+
+/* The weights of a tap: that of channel c and output k at at[c * in + k * out]. Packed, (channels, row): a panel of outputs,
+ * zeros behind the last one. */
+typedef struct gm_tap {
+    const float *at;
+    int64_t in, out;
+} gm_tap;
+void gm_conv_pack_tap(const gm_tap *tap, int64_t channels, gm_panel outputs, float *to, int64_t row);
 
 /* conv_weights.c; as in conv.h. */
 int64_t gm_conv_sweep_workspace(const gm_conv *g);

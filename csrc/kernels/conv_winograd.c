@@ -24,6 +24,7 @@
 
 #include "base/parallel.h"
 #include "kernels/conv_axis.h"
+#include "kernels/conv_gather.h"
 #include "kernels/conv_squares.h"
 #include "kernels/epilogue.h"
 
@@ -95,27 +96,12 @@ typedef struct taps {
     float at[MOST_PLACES][STRIP][GM_WIDEST_PANEL];
 } taps;
 
-/* Weights of which either channels or outputs are neighbours. */
-static void gather_tap(const winograd *op, const float *from, int64_t channels, gm_panel outputs,
-                       float to[STRIP][GM_WIDEST_PANEL]) {
-    if (op->w_in == 1) {
-        const float *of_output[GM_WIDEST_PANEL];
-        for (int64_t k = 0; k < outputs.columns; k++) of_output[k] = from + k * op->w_out;
-        op->kernels->turn(outputs.columns, channels, of_output, to[0], GM_WIDEST_PANEL);
-    } else {
-        for (int64_t c = 0; c < channels; c++)
-            memcpy(to[c], from + c * op->w_in, (size_t)outputs.columns * sizeof *from);
-    }
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t k = outputs.columns; k < outputs.width; k++) to[c][k] = 0.0f;
-}
-
 static void gather_taps(const winograd *op, int64_t strand, int64_t c0, int64_t channels, gm_panel outputs, taps *to) {
     int64_t tap[MOST_PLACES];
     to->count = list_taps(op->of, strand, tap);
     for (int64_t t = 0; t < to->count; t++) {
         const float *from = op->w + tap[t] * op->in * op->out + c0 * op->w_in + outputs.first * op->w_out;
-        gather_tap(op, from, channels, outputs, to->at[t]);
+        gm_conv_pack_tap(&(gm_tap){from, op->w_in, op->w_out}, channels, outputs, to->at[t][0], GM_WIDEST_PANEL);
     }
 }
 

@@ -47,45 +47,12 @@ GM_INLINE void ask_for_run(const float *ahead, int64_t floats) {
     for (int64_t i = 0; i < floats; i += GM_LINE_FLOATS) __builtin_prefetch(ahead + i);
 }
 
-/* The end of sums (rows, stride) that are not merely stored. Not inlined, as end_in_pairs. */
-static __attribute__((noinline)) void end_in_floats(int64_t rows, int64_t columns, const float *sums, int64_t stride,
-                                                    const gm_tile_end *end, float *out, int64_t out_stride) {
-    const vf slope = v_set1(end->slope), closed = v_set1(end->gate_slope);
-    for (int64_t m = 0; m < rows; m++)
-        for (int64_t c = 0; c < columns; c += VL) {
-            const int64_t at = m * out_stride + c, n = columns - c < VL ? columns - c : VL;
-            vf value = v_leaky(slope, v_load(sums + m * stride + c));
-            if (end->gate) {
-                const float *y = end->gate + at;
-                value = v_leaky_backward(closed, n == VL ? v_load(y) : v_load_n(y, n), value);
-            }
-            if (end->streams)
-                v_stream(out + at, value);
-            else if (n == VL)
-                v_store(out + at, value);
-            else
-                v_store_n(out + at, value, n);
-        }
-}
-
-static void end_sums(int64_t rows, int64_t columns, const float *sums, int64_t stride, const gm_tile_end *end,
-                     float *out, int64_t out_stride) {
-    if (end->pairs)
-        end_in_pairs(rows, columns, sums, stride, NULL, end, end->gate, out, out_stride);
-    else
-        end_in_floats(rows, columns, sums, stride, end, out, out_stride);
-}
-
 /* Outputs without a term: rows of the bias, or of zeros, ended. */
 static __attribute__((noinline)) void end_no_sums(int64_t rows, int64_t columns, const gm_tile_end *end, float *out,
                                                   int64_t out_stride) {
-    float sums[PANEL] = {0};
-    if (end->bias) memcpy(sums, end->bias, (size_t)columns * sizeof *sums);
-    for (int64_t m = 0; m < rows; m++) {
-        gm_tile_end of_row = *end;
-        if (end->gate) of_row.gate = end->gate + gm_words(m * out_stride, end->pairs);
-        end_sums(1, columns, sums, PANEL, &of_row, out + gm_words(m * out_stride, end->pairs), out_stride);
-    }
+    float row[PANEL] = {0};
+    if (end->bias) memcpy(row, end->bias, (size_t)columns * sizeof *row);
+    end_rows(rows, columns, row, 0, NULL, end, end->gate, out, out_stride);
 }
 
 /* M rows times V vectors of a panel, one run or more, none of them empty: else compilers keep the sums in memory too, to have
@@ -119,7 +86,7 @@ GM_INLINE void rows_template(const int M, const int V, int64_t columns, int64_t 
 #pragma GCC unroll 16
         for (int m = 0; m < M; m++)
             for (int v = 0; v < V; v++) v_store(sums + (m * V + v) * VL, sum[m][v]);
-        end_sums(M, columns, sums, V * VL, end, out, out_stride);
+        end_rows(M, columns, sums, V * VL, NULL, end, end->gate, out, out_stride);
         return;
     }
     if (end->slope != 1.0f) {
