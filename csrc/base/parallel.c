@@ -4,12 +4,16 @@
  * thread sanitizer, and two callers at once each get a team of their own. Here a second caller simply runs serially,
  * which is safe because no result depends on who runs what.
  *
- * A job is published as one atomic word, the ticket: a serial number and how many helpers it wants. A worker that sees
- * a new ticket and is among the wanted takes indices until none is left, then counts itself out; the caller does the
- * same and waits for the count. Both sides spin briefly before they sleep, since jobs of one training step follow each
- * other within microseconds; but they let other threads go first, or a busy machine would wait for those who wait.
- * A worker that finds itself on the caller's processor sleeps at once: both would stay there, spinning and letting each other
- * go first, for 10 to 100 ms in which another processor may be idle; woken, it is put on that one, mostly within 1 ms.
+ * A job is published as one atomic word, the ticket: a serial number and how many helpers are welcome, none once all
+ * indices are taken. A worker that sees a new ticket and is among the welcome enters, takes indices until none is left,
+ * and leaves; the caller does the same and waits for those inside alone. One that comes late, because its processor was
+ * asleep or busy, is not missed: the caller has taken its share too. Both sides spin briefly before they sleep, since
+ * jobs of one training step follow each other within microseconds; but they let other threads go first, or a busy
+ * machine would wait for those who wait.
+ *
+ * Linux likes to wake a worker on the caller's processor, where the two would take turns for milliseconds while another
+ * one is idle (jobs of 2 us then took 11). So a worker that finds itself there first asks for any other processor, from
+ * then on; where it may use no other, it stays.
  *
  * Indices are handed out in equal shares of neighbours, the first to the caller, the next to the first helper. So the
  * images that a thread wrote in one job it reads in the next, from caches that are its own: whole steps are up to 1.12
@@ -46,7 +50,7 @@ static float_mode get_float_mode(void) {
 static void set_float_mode(const float_mode *mode) { (void)fesetenv(mode); }
 #endif
 
-enum { SPINS = 4000, YIELD_EVERY = 16, HELPER_BITS = 16, KINDS = 2 };
+enum { SPINS = 4000, YIELD_EVERY = 16, HELPER_BITS = 16, WELCOME = (1 << HELPER_BITS) - 1, KINDS = 2 };
 
 /* Of the indices of a job, those that one thread takes first; on a cache line of its own. */
 typedef struct share {
@@ -60,8 +64,9 @@ typedef struct pool {
     int workers;         /* started so far; touched by the owner of `busy` alone */
     atomic_bool refused; /* the system gave no more of them, and gm_set_num_threads has not asked anew */
     atomic_bool busy;    /* somebody owns the pool */
-    atomic_ulong ticket; /* serial << HELPER_BITS | helpers */
-    atomic_int pending;  /* helpers not finished yet */
+    atomic_ulong ticket; /* serial << HELPER_BITS | helpers that are welcome */
+    atomic_int inside;   /* helpers that look at what follows */
+    unsigned long serial;
     gm_task task;
     void *context;
     float_mode mode; /* the caller's, which another library may change at any time */
@@ -152,9 +157,9 @@ static void share_out(pool *p, int kind, int64_t begin, int64_t count) {
     }
 }
 
-/* Waits until the ticket differs from `seen`, spinning so many times before it sleeps. */
-static unsigned long await_ticket(pool *p, unsigned long seen, int spins) {
-    for (int i = 0; i < spins; i++) {
+/* Waits until the ticket differs from `seen`. */
+static unsigned long await_ticket(pool *p, unsigned long seen) {
+    for (int i = 0; i < SPINS; i++) {
         unsigned long ticket = atomic_load_explicit(&p->ticket, memory_order_acquire);
         if (ticket != seen) return ticket;
         relax(i);
@@ -169,39 +174,62 @@ static unsigned long await_ticket(pool *p, unsigned long seen, int spins) {
     return ticket;
 }
 
-static void count_out(pool *p) {
-    if (atomic_fetch_sub_explicit(&p->pending, 1, memory_order_acq_rel) != 1) return;
+static void leave(pool *p) {
+    if (atomic_fetch_sub(&p->inside, 1) != 1) return;
     pthread_mutex_lock(&p->lock);
     pthread_cond_signal(&p->done);
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Whether this thread runs on the caller's processor. */
-static bool is_crowded(const pool *p) { return p->processor == processor(); }
+/* Whether the job of this ticket still goes on; it then does until this thread leaves. */
+static bool enter(pool *p, unsigned long ticket) {
+    atomic_fetch_add(&p->inside, 1);
+    if (atomic_load(&p->ticket) == ticket) return true;
+    leave(p);
+    return false;
+}
+
+/* Has this thread run on any processor that it may use but this one; `avoided` was the one before. Returns which is now. */
+static int avoid(int processor, int avoided) {
+#ifdef __linux__
+    cpu_set_t others;
+    if (sched_getaffinity(0, sizeof others, &others) != 0) return avoided;
+    if (avoided >= 0) CPU_SET((size_t)avoided, &others);
+    CPU_CLR((size_t)processor, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0) return processor;
+#endif
+    return avoided;
+}
+
+/* Enters, but not on the caller's processor if there is another one. */
+static bool enter_elsewhere(pool *p, unsigned long ticket, int *avoided) {
+    if (!enter(p, ticket)) return false;
+    int callers = p->processor;
+    if (callers != processor()) return true;
+    leave(p);
+    *avoided = avoid(callers, *avoided);
+    return enter(p, ticket);
+}
 
 static void *work(void *number) {
     unsigned long id = (unsigned long)(uintptr_t)number, seen = 0;
+    int avoided = -1;
     inside_task = true;
     slot = (int)id + 1; /* the caller's is 0 */
-    for (int spins = SPINS;;) {
-        seen = await_ticket(&the_pool, seen, spins);
-        if (id >= (seen & ((1ul << HELPER_BITS) - 1))) continue;
+    for (;;) {
+        seen = await_ticket(&the_pool, seen);
+        if (id >= (seen & WELCOME) || !enter_elsewhere(&the_pool, seen, &avoided)) continue;
         set_float_mode(&the_pool.mode);
         take_indices(&the_pool);
-        spins = is_crowded(&the_pool) ? 0 : SPINS;
-        count_out(&the_pool);
+        leave(&the_pool);
     }
     return NULL;
 }
 
-/* Starts workers until there are `wanted`; returns how many of these there are. A worker starts with the ticket unseen, so it
- * must not mistake the last job's ticket for a new one: that is cleared first. */
+/* Starts workers until there are `wanted`; returns how many of these there are. */
 static int start_workers(pool *p, int wanted) {
     if (p->workers >= wanted) return wanted;
     if (atomic_load_explicit(&p->refused, memory_order_relaxed)) return p->workers;
-    pthread_mutex_lock(&p->lock);
-    atomic_store(&p->ticket, 0);
-    pthread_mutex_unlock(&p->lock);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's business */
@@ -217,22 +245,23 @@ static int start_workers(pool *p, int wanted) {
     return p->workers;
 }
 
-static void publish(pool *p, int helpers) {
-    static atomic_ulong serial;
-    unsigned long number = atomic_fetch_add(&serial, 1) + 1;
+static void open_job(pool *p, int helpers) {
+    p->serial++;
     pthread_mutex_lock(&p->lock);
-    atomic_store_explicit(&p->ticket, number << HELPER_BITS | (unsigned long)helpers, memory_order_release);
+    atomic_store(&p->ticket, p->serial << HELPER_BITS | (unsigned long)helpers);
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
 }
 
-static void await_helpers(pool *p) {
+/* Nobody enters any more; waits for those inside. */
+static void close_job(pool *p) {
+    atomic_store(&p->ticket, p->serial << HELPER_BITS);
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) return;
+        if (atomic_load(&p->inside) == 0) return;
         relax(i);
     }
     pthread_mutex_lock(&p->lock);
-    while (atomic_load_explicit(&p->pending, memory_order_acquire) != 0) pthread_cond_wait(&p->done, &p->lock);
+    while (atomic_load(&p->inside) != 0) pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -287,11 +316,10 @@ void gm_parallel_for_both(int64_t first, int64_t second, int slots, gm_task task
     p->mode = get_float_mode();
     share_out(p, 0, 0, first);
     share_out(p, 1, first, second);
-    atomic_store_explicit(&p->pending, helpers, memory_order_relaxed);
     inside_task = true;
-    if (helpers) publish(p, helpers);
+    if (helpers) open_job(p, helpers);
     take_indices(p);
-    await_helpers(p);
+    if (helpers) close_job(p);
     inside_task = false;
     atomic_store_explicit(&p->busy, false, memory_order_release);
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -187,6 +188,20 @@ TEST(threads_that_were_refused_are_not_asked_for_in_every_job) {
 #endif
 }
 
+TEST(threads_that_share_one_processor_work) {
+#ifdef __linux__
+    cpu_set_t all, one;
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0, "which processors are there?");
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0, "cannot stay on one processor");
+    gm_set_num_threads(3); /* two workers, which start here and find no other */
+    for (int repeat = 0; repeat < 50; repeat++) each_once(MOST);
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0, "cannot use all processors again");
+    for (int repeat = 0; repeat < 50; repeat++) each_once(MOST);
+#endif
+}
+
 typedef struct nest {
     tally inner[8];
 } nest;
@@ -272,5 +287,5 @@ TEST(fork_while_the_pool_is_busy) {
 
 MAIN(CASE(each_index_once), CASE(each_element_in_one_piece), CASE(thread_count_is_bounded),
      CASE(the_share_of_a_slow_thread_is_done_by_others), CASE(workers_compute_in_the_environment_of_the_caller),
-     CASE(threads_that_were_refused_are_not_asked_for_in_every_job), CASE(nested_calls), CASE(two_callers_at_once),
-     CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
+     CASE(threads_that_were_refused_are_not_asked_for_in_every_job), CASE(threads_that_share_one_processor_work),
+     CASE(nested_calls), CASE(two_callers_at_once), CASE(forked_child_works), CASE(fork_while_the_pool_is_busy))
