@@ -5,7 +5,10 @@
 #include "kernels/latent.h"
 #include "kernels/table.h"
 
-enum { PIECE = 2048 }; /* units in a piece, about: each costs several exponentials */
+enum {
+    PIECE = 2048,           /* units in a piece, about: each costs several exponentials */
+    TURNED = GM_LINE_FLOATS /* rows that are turned together */
+};
 
 typedef struct cell_call {
     const gm_lstm_step *step;
@@ -40,6 +43,17 @@ static void exchange_task(void *context, int64_t b) {
     gm_copy_rows(call->A, C, call->x + b * C, call->B * C, call->y + b * call->A * C, C);
 }
 
+static void turn_piece(void *context, int64_t first, int64_t rows) {
+    const exchange_call *call = context;
+    const float *row[TURNED];
+    for (int64_t i = 0; i < rows; i++) row[i] = call->x + (first + i) * call->B;
+    gm_kernels_active()->turn(rows, call->B, row, call->y + first, call->A);
+}
+
 void gm_exchange_axes(int64_t A, int64_t B, int64_t C, const float *x, float *y) {
-    gm_parallel_for(B, exchange_task, &(exchange_call){A, B, C, x, y});
+    exchange_call call = {A, B, C, x, y};
+    if (C == 1)
+        gm_parallel_pieces(A, TURNED, turn_piece, &call);
+    else
+        gm_parallel_for(B, exchange_task, &call);
 }

@@ -28,7 +28,7 @@ typedef struct gm_lstm_step {
 void gm_lstm_cell(const gm_lstm_step *step, int64_t N, int64_t U);
 void gm_lstm_cell_backward(const gm_lstm_step *step, int64_t N, int64_t U);
 
-/* y (B, A, C) = x (A, B, C) with the first two axes exchanged: samples and steps. */
+/* y (B, A, C) = x (A, B, C) with the first two axes exchanged: samples and steps, or the two of a matrix. */
 void gm_exchange_axes(int64_t A, int64_t B, int64_t C, const float *x, float *y);
 
 #endif

@@ -15,7 +15,7 @@
  *   v_below_zero(x, a, b)      x < 0 ? a : b, a NaN in x takes b
  *   v_round(x)                 to the nearest integer, as a float
  *   v_pow2(x)                  2^x for integral x in [-126, 127]
- *   v_zip_low(a, b)            a0 b0 a1 b1 ..., of their first halves; v_zip_high: of the others
+ *   v_turn(rows)               the columns of VL rows, in their place
  *   v_sum(v) v_peak(v)         sum in a fixed order; largest element
  *   v_load_bf16(p, n)          the first n (1..VL) values at p, bfloat16 each, zeros behind; reads nothing past them
  *   v_store_bf16(p, v, n)      rounded, as bfloat.h says; writes nothing past them

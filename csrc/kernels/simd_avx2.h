@@ -32,11 +32,21 @@ GM_INLINE vf v_pow2(vf x) {
     __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
 }
-GM_INLINE vf v_zip_low(vf a, vf b) {
-    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
-}
-GM_INLINE vf v_zip_high(vf a, vf b) {
-    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+/* Squares of 4 are turned within the halves of 4 rows, then a square of halves. */
+GM_INLINE void v_turn(vf row[VL]) {
+    vf half[VL];
+#pragma GCC unroll 2
+    for (int i = 0; i < VL; i += 4) {
+        vf a = _mm256_unpacklo_ps(row[i], row[i + 1]), b = _mm256_unpackhi_ps(row[i], row[i + 1]);
+        vf c = _mm256_unpacklo_ps(row[i + 2], row[i + 3]), d = _mm256_unpackhi_ps(row[i + 2], row[i + 3]);
+        half[i] = _mm256_shuffle_ps(a, c, 0x44), half[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
+        half[i + 2] = _mm256_shuffle_ps(b, d, 0x44), half[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        row[i] = _mm256_permute2f128_ps(half[i], half[i + 4], 0x20);
+        row[i + 4] = _mm256_permute2f128_ps(half[i], half[i + 4], 0x31);
+    }
 }
 GM_INLINE float v_sum(vf v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

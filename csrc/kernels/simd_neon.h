@@ -42,8 +42,11 @@ GM_INLINE vf v_round(vf x) { return vrndnq_f32(x); }
 GM_INLINE vf v_pow2(vf x) {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(x), vdupq_n_s32(127)), 23));
 }
-GM_INLINE vf v_zip_low(vf a, vf b) { return vzip1q_f32(a, b); }
-GM_INLINE vf v_zip_high(vf a, vf b) { return vzip2q_f32(a, b); }
+GM_INLINE void v_turn(vf row[VL]) {
+    vf a = vzip1q_f32(row[0], row[2]), b = vzip2q_f32(row[0], row[2]);
+    vf c = vzip1q_f32(row[1], row[3]), d = vzip2q_f32(row[1], row[3]);
+    row[0] = vzip1q_f32(a, c), row[1] = vzip2q_f32(a, c), row[2] = vzip1q_f32(b, d), row[3] = vzip2q_f32(b, d);
+}
 GM_INLINE float v_sum(vf v) {
     float32x2_t s = vadd_f32(vget_low_f32(v), vget_high_f32(v));
     return vget_lane_f32(s, 0) + vget_lane_f32(s, 1);

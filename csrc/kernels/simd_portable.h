@@ -55,6 +55,11 @@ GM_INLINE vf v_zip_high(vf a, vf b) { return __builtin_shufflevector(a, b, 2, 6,
 GM_INLINE vf v_zip_low(vf a, vf b) { return __builtin_shuffle(a, b, (vi){0, 4, 1, 5}); }
 GM_INLINE vf v_zip_high(vf a, vf b) { return __builtin_shuffle(a, b, (vi){2, 6, 3, 7}); }
 #endif
+GM_INLINE void v_turn(vf row[VL]) {
+    vf a = v_zip_low(row[0], row[2]), b = v_zip_high(row[0], row[2]);
+    vf c = v_zip_low(row[1], row[3]), d = v_zip_high(row[1], row[3]);
+    row[0] = v_zip_low(a, c), row[1] = v_zip_high(a, c), row[2] = v_zip_low(b, d), row[3] = v_zip_high(b, d);
+}
 GM_INLINE float v_sum(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 GM_INLINE float v_peak(vf v) { return fmaxf(fmaxf(v[0], v[2]), fmaxf(v[1], v[3])); }
 

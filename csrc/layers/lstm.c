@@ -17,12 +17,13 @@ enum { KERNEL, RECURRENT_KERNEL, BIAS };
 typedef struct sizes {
     int64_t N, T, F, U;
     gm_conv recurrent; /* U -> 4U; the input's, F -> 4U, is layer->conv */
+    gm_conv back;      /* 4U -> U, backward, with the kernel turned */
 } sizes;
 
 static sizes sizes_of(const gm_layer *layer, int64_t N) {
     int64_t U = layer->config.units;
-    sizes s = {N, layer->in.dim[0], layer->in.dim[1], U, gm_conv_of_pixels(U, 4 * U)};
-    s.recurrent.precision = layer->config.precision;
+    sizes s = {N, layer->in.dim[0], layer->in.dim[1], U, gm_conv_of_pixels(U, 4 * U), gm_conv_of_pixels(4 * U, U)};
+    s.recurrent.precision = s.back.precision = layer->config.precision;
     return s;
 }
 
@@ -52,12 +53,14 @@ typedef struct scratch {
     float *dz;      /* (T, N, 4U) backward; forward its first step holds h_before R */
     float *rows;    /* (T, N, U) dy, later (T, N, F) dx */
     float *dh, *dc; /* (N, U) */
+    float *turned;  /* (4U, U) backward: the recurrent kernel, which else each step would turn */
 } scratch;
 
 static int64_t product_workspace(const gm_layer *layer, const sizes *s) {
     int64_t sums = gm_channels_workspace(s->T * s->N, 4 * s->U);
     int64_t input = gm_conv_workspace(&layer->conv, s->T * s->N), state = gm_conv_workspace(&s->recurrent, s->T * s->N);
-    return max_of(sums, max_of(input, state));
+    int64_t back = gm_conv_workspace(&s->back, s->N);
+    return max_of(max_of(sums, back), max_of(input, state));
 }
 
 static scratch scratch_in(float *workspace, const gm_layer *layer, const sizes *s) {
@@ -66,12 +69,13 @@ static scratch scratch_in(float *workspace, const gm_layer *layer, const sizes *
     w.rows = w.dz + rows * 4 * s->U;
     w.dh = w.rows + rows * max_of(s->F, s->U);
     w.dc = w.dh + s->N * s->U;
+    w.turned = w.dc + s->N * s->U;
     return w;
 }
 
 static int64_t workspace(const gm_layer *layer, int64_t N) {
     sizes s = sizes_of(layer, N);
-    return product_workspace(layer, &s) + s.T * N * (4 * s.U + max_of(s.F, s.U)) + 2 * N * s.U;
+    return product_workspace(layer, &s) + s.T * N * (4 * s.U + max_of(s.F, s.U)) + 2 * N * s.U + 4 * s.U * s.U;
 }
 
 static int64_t products(const gm_layer *layer) {
@@ -145,6 +149,7 @@ static void start_backward(const gm_layer *layer, const gm_pass *pass, const siz
 
 /* Through time: w->dz, the gradients of all steps' gates before their activations. */
 static void backward_steps(const gm_layer *layer, const memory *m, const sizes *s, const scratch *w) {
+    if (s->T > 1) gm_exchange_axes(s->U, 4 * s->U, 1, layer->parameter[RECURRENT_KERNEL].value, w->turned);
     for (int64_t t = s->T - 1; t >= 0; t--) {
         int64_t at = t * s->N * s->U;
         gm_lstm_step step = step_of(m, s, t);
@@ -153,9 +158,7 @@ static void backward_steps(const gm_layer *layer, const memory *m, const sizes *
         step.dc = w->dc;
         step.dz = w->dz + 4 * at;
         gm_lstm_cell_backward(&step, s->N, s->U);
-        if (t)
-            gm_conv_backward_data(&s->recurrent, s->N, step.dz, layer->parameter[RECURRENT_KERNEL].value, w->dh, NULL,
-                                  w->product);
+        if (t) gm_conv_forward(&s->back, s->N, step.dz, w->turned, w->dh, NULL, w->product);
     }
 }
 
