@@ -11,9 +11,9 @@
  * jobs of one training step follow each other within microseconds; but they let other threads go first, or a busy
  * machine would wait for those who wait.
  *
- * Linux likes to wake a worker on the caller's processor, where the two would take turns for milliseconds while another
- * one is idle (jobs of 2 us then took 11). So a worker that finds itself there first asks for any other processor, from
- * then on; where it may use no other, it stays.
+ * Linux likes to wake a worker on the processor of who wakes it, where the two would take turns for milliseconds while
+ * another one is idle: jobs of 2 us took 11. So workers are kept from the processor that the caller is on, and from another
+ * one when it has moved.
  *
  * Indices are handed out in equal shares of neighbours, the first to the caller, the next to the first helper. So the
  * images that a thread wrote in one job it reads in the next, from caches that are its own: whole steps are up to 1.12
@@ -61,17 +61,18 @@ typedef struct share {
 typedef struct pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    int workers;         /* started so far; touched by the owner of `busy` alone */
+    int workers; /* started so far; these five are touched by the owner of `busy` alone */
+    pthread_t thread[GM_MAX_THREADS];
+    int processor, cleared; /* the caller's, and how many workers are kept from it */
+    unsigned long serial;
     atomic_bool refused; /* the system gave no more of them, and gm_set_num_threads has not asked anew */
     atomic_bool busy;    /* somebody owns the pool */
     atomic_ulong ticket; /* serial << HELPER_BITS | helpers that are welcome */
     atomic_int inside;   /* helpers that look at what follows */
-    unsigned long serial;
     gm_task task;
     void *context;
     float_mode mode; /* the caller's, which another library may change at any time */
     int threads;     /* the caller and the helpers */
-    int processor;   /* the caller's, as it published the job */
     share shares[KINDS][GM_MAX_THREADS];
 } pool;
 
@@ -81,15 +82,6 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_int thread_limit;
 static _Thread_local bool inside_task;
 static _Thread_local int slot;
-
-/* Which one this thread runs on; where that is not known, a number of its own. */
-static int processor(void) {
-#ifdef __linux__
-    return sched_getcpu();
-#else
-    return -slot;
-#endif
-}
 
 /* While spinning for the i-th time: now and then another thread that waits for this processor goes first, perhaps the one
  * that is waited for. */
@@ -189,36 +181,13 @@ static bool enter(pool *p, unsigned long ticket) {
     return false;
 }
 
-/* Has this thread run on any processor that it may use but this one; `avoided` was the one before. Returns which is now. */
-static int avoid(int processor, int avoided) {
-#ifdef __linux__
-    cpu_set_t others;
-    if (sched_getaffinity(0, sizeof others, &others) != 0) return avoided;
-    if (avoided >= 0) CPU_SET((size_t)avoided, &others);
-    CPU_CLR((size_t)processor, &others);
-    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0) return processor;
-#endif
-    return avoided;
-}
-
-/* Enters, but not on the caller's processor if there is another one. */
-static bool enter_elsewhere(pool *p, unsigned long ticket, int *avoided) {
-    if (!enter(p, ticket)) return false;
-    int callers = p->processor;
-    if (callers != processor()) return true;
-    leave(p);
-    *avoided = avoid(callers, *avoided);
-    return enter(p, ticket);
-}
-
 static void *work(void *number) {
     unsigned long id = (unsigned long)(uintptr_t)number, seen = 0;
-    int avoided = -1;
     inside_task = true;
     slot = (int)id + 1; /* the caller's is 0 */
     for (;;) {
         seen = await_ticket(&the_pool, seen);
-        if (id >= (seen & WELCOME) || !enter_elsewhere(&the_pool, seen, &avoided)) continue;
+        if (id >= (seen & WELCOME) || !enter(&the_pool, seen)) continue;
         set_float_mode(&the_pool.mode);
         take_indices(&the_pool);
         leave(&the_pool);
@@ -234,15 +203,32 @@ static int start_workers(pool *p, int wanted) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's business */
     for (; p->workers < wanted; p->workers++) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, work, (void *)(uintptr_t)p->workers) != 0) {
+        pthread_t *thread = &p->thread[p->workers];
+        if (pthread_create(thread, NULL, work, (void *)(uintptr_t)p->workers) != 0) {
             atomic_store(&p->refused, true); /* asking costs as much as a job */
             break;
         }
-        pthread_detach(thread);
+        pthread_detach(*thread);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return p->workers;
+}
+
+/* Leaves the caller its processor: workers are to run on any other that they may use. */
+static void clear_processor(pool *p) {
+#ifdef __linux__
+    int callers = sched_getcpu();
+    if (callers == p->processor && p->workers == p->cleared) return;
+    for (int i = 0; i < p->workers; i++) {
+        cpu_set_t allowed;
+        if (pthread_getaffinity_np(p->thread[i], sizeof allowed, &allowed) != 0) continue;
+        if (i < p->cleared) CPU_SET((size_t)p->processor, &allowed);
+        CPU_CLR((size_t)callers, &allowed);
+        if (CPU_COUNT(&allowed) > 0) (void)pthread_setaffinity_np(p->thread[i], sizeof allowed, &allowed);
+    }
+    p->processor = callers;
+    p->cleared = p->workers;
+#endif
 }
 
 static void open_job(pool *p, int helpers) {
@@ -309,10 +295,10 @@ void gm_parallel_for_both(int64_t first, int64_t second, int slots, gm_task task
         return;
     }
     int helpers = start_workers(p, threads - 1);
+    clear_processor(p);
     p->task = task;
     p->context = context;
     p->threads = 1 + helpers;
-    p->processor = processor();
     p->mode = get_float_mode();
     share_out(p, 0, 0, first);
     share_out(p, 1, first, second);
