@@ -36,6 +36,13 @@ void gm_parallel_for_both(int64_t first, int64_t second, int slots, gm_task task
 /* So many slots, unless their scratch is large. */
 enum { GM_SLOTS = 16 };
 
+/* The slots of a job of so many multiplications, `most` or one: to share out few takes longer. (Steps of an LSTM of 19 units:
+ * 1.3 times as fast.) */
+static inline int gm_slots_for(int64_t multiplications, int most) {
+    enum { FEW = 32 << 10 };
+    return multiplications < FEW ? 1 : most;
+}
+
 /* The most in use, 1..GM_MAX_THREADS: fewer where the system gives fewer. Starts at GENMODELS_NUM_THREADS or the number of
  * processors this process may use. */
 int gm_num_threads(void);

@@ -408,7 +408,8 @@ void gm_conv_gather_packed(const gm_conv *g, bool adjoint, int64_t N, const floa
     if (op.gates_in_tile) op.rest.gate = NULL;
     op.streams = e->streams && !op.dot && op.rest.act.kind == GM_LINEAR && !op.rest.gate;
     plan_gather(&op);
-    gm_parallel_for(op.groups * op.row_phases * op.bands * op.panel_parts, gather_task, &op);
+    int slots = gm_slots_for(N * g->P * g->Q * g->K * g->R * g->S * g->C, GM_MAX_THREADS);
+    gm_parallel_for_slots(op.groups * op.row_phases * op.bands * op.panel_parts, slots, gather_task, &op);
 }
 
 void gm_conv_gather(const gm_conv *g, bool adjoint, int64_t N, const float *x, const float *w, float *y,

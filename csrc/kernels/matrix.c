@@ -41,7 +41,6 @@ enum {
     NEAR = 256, /* floats, 1 KB: rows no further apart use all sets of the caches, and several share a page */
     SETS = 512, /* floats, 2 KB: rows such distances apart use a 32nd of the sets or less */
     TAKEN = 512, /* columns of the rows that are taken: with those of a tile 64 KB, and long enough to be foreseen */
-    ALONE = 32 << 10, /* terms: to share out fewer takes longer (steps of an LSTM of 19 units: 1.3 times) */
     MOST_ASKED = 1 + GM_BESIDE,
     MOST_UNIT = 16 /* no block of any instruction set is longer along the depth */
 };
@@ -324,7 +323,7 @@ void gm_matrix_multiply(const gm_matrix_product *product, float *workspace) {
     plan made = {.product = product};
     plan_sides(&made);
     plan_blocks(&made, workspace);
-    int slots = product->rows * product->columns * product->depth < ALONE ? 1 : GM_SLOTS;
+    int slots = gm_slots_for(product->rows * product->columns * product->depth, GM_SLOTS);
     for (round at = {&made, -1}; at.index < made.all_rounds; at.index++) {
         int64_t multiplies = at.index < 0 ? 0 : made.tasks, packs = 0;
         if (at.index + 1 < made.all_rounds) {

@@ -13,18 +13,15 @@
 
 enum { KERNEL, RECURRENT_KERNEL, BIAS };
 
-/* The sizes, N samples among them, and the two products' geometries. */
+/* The sizes, N samples among them, and the product of each step. */
 typedef struct sizes {
     int64_t N, T, F, U;
-    gm_conv recurrent; /* U -> 4U; the input's, F -> 4U, is layer->conv */
-    gm_conv back;      /* 4U -> U, backward, with the kernel turned */
+    gm_recurrent recurrent; /* the input's product, F -> 4U, is layer->conv */
 } sizes;
 
 static sizes sizes_of(const gm_layer *layer, int64_t N) {
     int64_t U = layer->config.units;
-    sizes s = {N, layer->in.dim[0], layer->in.dim[1], U, gm_conv_of_pixels(U, 4 * U), gm_conv_of_pixels(4 * U, U)};
-    s.recurrent.precision = s.back.precision = layer->config.precision;
-    return s;
+    return (sizes){N, layer->in.dim[0], layer->in.dim[1], U, gm_recurrent_of(U, layer->config.precision)};
 }
 
 /* What a training forward keeps. */
@@ -50,32 +47,33 @@ static int64_t saved(const gm_layer *layer, int64_t N) {
 /* The places of a call's scratch. The products' comes first: it may hold doubles. */
 typedef struct scratch {
     float *product;
+    float *kernel;  /* the recurrent one, ready; on whole lines, as the product's workspace is */
     float *dz;      /* (T, N, 4U) backward; forward its first step holds h_before R */
     float *rows;    /* (T, N, U) dy, later (T, N, F) dx */
     float *dh, *dc; /* (N, U) */
-    float *turned;  /* (4U, U) backward: the recurrent kernel, which each step would turn (1.1 to 1.8 times as long) */
 } scratch;
 
 static int64_t product_workspace(const gm_layer *layer, const sizes *s) {
     int64_t sums = gm_channels_workspace(s->T * s->N, 4 * s->U);
-    int64_t input = gm_conv_workspace(&layer->conv, s->T * s->N), state = gm_conv_workspace(&s->recurrent, s->T * s->N);
-    int64_t back = gm_conv_workspace(&s->back, s->N);
-    return max_of(max_of(sums, back), max_of(input, state));
+    int64_t input = gm_conv_workspace(&layer->conv, s->T * s->N), step = gm_recurrent_workspace(&s->recurrent, s->N);
+    int64_t gradient = gm_conv_workspace(&s->recurrent.forward, s->T * s->N);
+    return round_up(max_of(max_of(sums, input), max_of(step, gradient)), GM_LINE_FLOATS);
 }
 
 static scratch scratch_in(float *workspace, const gm_layer *layer, const sizes *s) {
     int64_t rows = s->T * s->N;
-    scratch w = {.product = workspace, .dz = workspace + product_workspace(layer, s)};
+    scratch w = {.product = workspace, .kernel = workspace + product_workspace(layer, s)};
+    w.dz = w.kernel + gm_recurrent_ready_floats(&s->recurrent);
     w.rows = w.dz + rows * 4 * s->U;
     w.dh = w.rows + rows * max_of(s->F, s->U);
     w.dc = w.dh + s->N * s->U;
-    w.turned = w.dc + s->N * s->U;
     return w;
 }
 
 static int64_t workspace(const gm_layer *layer, int64_t N) {
     sizes s = sizes_of(layer, N);
-    return product_workspace(layer, &s) + s.T * N * (4 * s.U + max_of(s.F, s.U)) + 2 * N * s.U + 4 * s.U * s.U;
+    int64_t rows = s.T * N * (4 * s.U + max_of(s.F, s.U)), states = 2 * N * s.U;
+    return product_workspace(layer, &s) + rows + states + gm_recurrent_ready_floats(&s.recurrent);
 }
 
 static int64_t products(const gm_layer *layer) {
@@ -118,11 +116,12 @@ static void forward(gm_layer *layer, const gm_pass *pass) {
     gm_epilogue bias = {.bias = p[BIAS].value};
     gm_exchange_axes(s.N, s.T, s.F, pass->x, m.x);
     gm_conv_forward(&layer->conv, s.T * s.N, m.x, p[KERNEL].value, m.gates, &bias, w.product);
+    if (s.T > 1) gm_recurrent_make_ready(&s.recurrent, false, p[RECURRENT_KERNEL].value, w.kernel);
     for (int64_t t = 0; t < s.T; t++) {
         gm_lstm_step step = step_of(&m, &s, t);
         if (t) {
             const float *h_before = step.h - s.N * s.U;
-            gm_conv_forward(&s.recurrent, s.N, h_before, p[RECURRENT_KERNEL].value, w.dz, NULL, w.product);
+            gm_recurrent_multiply(&s.recurrent, false, s.N, h_before, w.kernel, w.dz, w.product);
             step.recurrent = w.dz;
         }
         gm_lstm_cell(&step, s.N, s.U);
@@ -149,7 +148,8 @@ static void start_backward(const gm_layer *layer, const gm_pass *pass, const siz
 
 /* Through time: w->dz, the gradients of all steps' gates before their activations. */
 static void backward_steps(const gm_layer *layer, const memory *m, const sizes *s, const scratch *w) {
-    if (s->T > 1) gm_exchange_axes(s->U, 4 * s->U, 1, layer->parameter[RECURRENT_KERNEL].value, w->turned);
+    const float *kernel = layer->parameter[RECURRENT_KERNEL].value;
+    if (s->T > 1) gm_recurrent_make_ready(&s->recurrent, true, kernel, w->kernel);
     for (int64_t t = s->T - 1; t >= 0; t--) {
         int64_t at = t * s->N * s->U;
         gm_lstm_step step = step_of(m, s, t);
@@ -158,7 +158,7 @@ static void backward_steps(const gm_layer *layer, const memory *m, const sizes *
         step.dc = w->dc;
         step.dz = w->dz + 4 * at;
         gm_lstm_cell_backward(&step, s->N, s->U);
-        if (t) gm_conv_forward(&s->back, s->N, step.dz, w->turned, w->dh, NULL, w->product);
+        if (t) gm_recurrent_multiply(&s->recurrent, true, s->N, step.dz, w->kernel, w->dh, w->product);
     }
 }
 
@@ -169,7 +169,7 @@ static void backward_weights(gm_layer *layer, const memory *m, const sizes *s, c
     gm_add_channel_sums(&channels, w->dz, p[BIAS].gradient, w->product);
     gm_conv_backward_weights(&layer->conv, s->T * s->N, m->x, w->dz, true, p[KERNEL].gradient, w->product);
     if (s->T > 1)
-        gm_conv_backward_weights(&s->recurrent, (s->T - 1) * s->N, m->h, w->dz + s->N * 4 * s->U, true,
+        gm_conv_backward_weights(&s->recurrent.forward, (s->T - 1) * s->N, m->h, w->dz + s->N * 4 * s->U, true,
                                  p[RECURRENT_KERNEL].gradient, w->product);
 }
 

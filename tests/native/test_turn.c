@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/sizes.h"
+#include "kernels/recurrent.h"
 #include "variants.h"
 
 static const int64_t LENGTHS[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100};
@@ -41,4 +42,23 @@ TEST(every_turn_kernel) {
 #undef RUN
 }
 
-MAIN(CASE(every_turn_kernel))
+/* Of samples and steps, and of a matrix (C = 1), which is turned. */
+static void exchange(int64_t A, int64_t B, int64_t C) {
+    gm_random random = {.seed = (uint64_t)A, .stream = (uint64_t)B};
+    check_buffer x = check_normal(A * B * C, &random), y = check_floats(A * B * C);
+    gm_exchange_axes(A, B, C, x.values, y.values);
+    for (int64_t i = 0; i < A * B * C; i++) {
+        int64_t c = i % C, b = i / C % B, a = i / C / B;
+        check_near((double)y.values[(b * A + a) * C + c], (double)x.values[i], 0, "exchanged", i);
+    }
+    check_guards(&y, "exchanged");
+    check_free(&x), check_free(&y);
+}
+
+TEST(axes_are_exchanged) {
+    for (int64_t C = 1; C <= 3; C++)
+        for (int a = 0; a < (int)(sizeof LENGTHS / sizeof *LENGTHS); a++)
+            for (int b = 0; b < (int)(sizeof LENGTHS / sizeof *LENGTHS); b++) exchange(LENGTHS[a], LENGTHS[b], C);
+}
+
+MAIN(CASE(every_turn_kernel), CASE(axes_are_exchanged))
