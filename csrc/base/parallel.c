@@ -61,14 +61,14 @@ typedef struct share {
 typedef struct pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    int workers; /* started so far; these five are touched by the owner of `busy` alone */
+    int workers; /* started so far; what follows up to `serial` is touched by the owner of `busy` alone */
     pthread_t thread[GM_MAX_THREADS];
-    int processor, cleared; /* the caller's, and how many workers are kept from it */
-    unsigned long serial;
-    atomic_bool refused; /* the system gave no more of them, and gm_set_num_threads has not asked anew */
-    atomic_bool busy;    /* somebody owns the pool */
-    atomic_ulong ticket; /* serial << HELPER_BITS | helpers that are welcome */
-    atomic_int inside;   /* helpers that look at what follows */
+    int processor, cleared;           /* the caller's, and how many workers are kept from it */
+    unsigned long cleared_in, serial; /* the job in which that was seen to; how many there were */
+    atomic_bool refused;              /* the system gave no more of them, and gm_set_num_threads has not asked anew */
+    atomic_bool busy;                 /* somebody owns the pool */
+    atomic_ulong ticket;              /* serial << HELPER_BITS | helpers that are welcome */
+    atomic_int inside;                /* helpers that look at what follows */
     gm_task task;
     void *context;
     float_mode mode; /* the caller's, which another library may change at any time */
@@ -214,11 +214,14 @@ static int start_workers(pool *p, int wanted) {
     return p->workers;
 }
 
-/* Leaves the caller its processor: workers are to run on any other that they may use. */
+/* Leaves the caller its processor: workers are to run on any other that they may use. Callers that take turns on several
+ * processors do not move them every time: each is two calls of the system. */
 static void clear_processor(pool *p) {
 #ifdef __linux__
+    enum { JOBS_APART = 100 };
     int callers = sched_getcpu();
-    if (callers == p->processor && p->workers == p->cleared) return;
+    bool moved = callers != p->processor && p->serial - p->cleared_in >= JOBS_APART;
+    if (!moved && p->workers == p->cleared) return;
     for (int i = 0; i < p->workers; i++) {
         cpu_set_t allowed;
         if (pthread_getaffinity_np(p->thread[i], sizeof allowed, &allowed) != 0) continue;
@@ -228,6 +231,7 @@ static void clear_processor(pool *p) {
     }
     p->processor = callers;
     p->cleared = p->workers;
+    p->cleared_in = p->serial;
 #endif
 }
 
